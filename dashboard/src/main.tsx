@@ -6,9 +6,10 @@ import { connect, link, notice, session, state, view } from './store.ts';
 import './style.css';
 import { Connections } from './views/connections.tsx';
 import { Log } from './views/log.tsx';
-import { Ends, Nodes, Objects, Rooms, Settings, Tasks } from './views/others.tsx';
+import { Ends, Nodes, Objects, Rooms, Settings } from './views/others.tsx';
 import { Overview } from './views/overview.tsx';
 import { Profile } from './views/profile.tsx';
+import { Tasks } from './views/tasks.tsx';
 
 const views = {
   overview: ['Overview', Overview],

@@ -116,7 +116,26 @@ export interface Stats {
   readonly taskWorkerNum: number;
   readonly idleTaskWorkerNum: number;
   readonly tasks: TaskCounts;
-  readonly jobs?: Readonly<Record<string, unknown>> | null;
+  readonly cluster: { readonly jobs: Record<'running' | 'done' | 'failed', number> | null } | null;
+}
+
+/** Durable jobs of one name, over all nodes. */
+export interface NamedJobs {
+  readonly name: string;
+  readonly isWorked: boolean;
+  readonly waiting: number;
+  readonly delayed: number;
+  readonly running: number;
+  readonly done: number;
+  readonly dead: number;
+}
+
+export interface DeadJob {
+  readonly id: string;
+  readonly attemptsMade: number;
+  readonly endedAt?: number;
+  readonly reason?: string;
+  readonly data: string;
 }
 
 export interface State {

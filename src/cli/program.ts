@@ -9,6 +9,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addHelp } from './commands/help.js';
 import { addInfo } from './commands/info.js';
 import { addInit } from './commands/init.js';
+import { addJobs } from './commands/jobs.js';
 import { addLogs } from './commands/logs.js';
 import { addNodes } from './commands/nodes.js';
 import { addProfile } from './commands/profile.js';
@@ -40,6 +41,7 @@ const COMMANDS: ReadonlyMap<string, (program: Command) => void> = new Map([
   ['connections', addConnections],
   ['rooms', addRooms],
   ['nodes', addNodes],
+  ['jobs', addJobs],
   ['call', addCall],
   ['profile', addProfile],
   ['info', addInfo],

@@ -4,7 +4,7 @@
  */
 import type { SerializedError } from '../errors/index.js';
 import type { DriverState, NodeInfo } from './driver.js';
-import type { JobQueue, WorkOptions } from './jobs/queue.js';
+import type { JobCounts, JobInfo, JobPage, JobQueue, WorkOptions } from './jobs/queue.js';
 
 /** Answers a question by its number. */
 export type Answer =
@@ -25,6 +25,19 @@ type JobMethod = 'enqueue' | 'enqueueMany' | 'schedule' | 'unschedule' | 'dead' 
 export type JobCall = {
   [M in JobMethod]: { readonly method: M; readonly args: Parameters<JobQueue[M]> };
 }[JobMethod];
+
+/** The durable jobs of one name, over all nodes. */
+export interface NamedCounts extends JobCounts {
+  readonly name: string;
+  /** This node takes jobs of that name. */
+  readonly isWorked: boolean;
+}
+
+/** A job that failed for the last time, as an operator sees it: long texts are cut. */
+export type DeadJob = Pick<JobInfo, 'id' | 'attemptsMade' | 'enqueuedAt' | 'startedAt' | 'endedAt' | 'reason'> & {
+  /** The beginning of its JSON. */
+  readonly data: string;
+};
 
 /** A handler that a task worker has for jobs of that name. */
 export interface OfferedWork extends Partial<WorkOptions> {
@@ -97,6 +110,8 @@ export interface NodesReport {
   readonly why: string;
   /** Ids of nodes that are not heard of any more and did not leave: they may serve on. */
   readonly lost: readonly string[];
+  /** As last counted; empty also while the engine does not answer. */
+  readonly queues: readonly NamedCounts[];
 }
 
 /** What the broker process says to its master, by the manager, as JSON. */
@@ -110,12 +125,18 @@ export type ToMaster =
   | { readonly say: 'presentChanges'; readonly changes: readonly PresentChange[] }
   /** A new broker process asks for a page of that copy, as it is when the first one is asked for. Answered by a `PresentPage`. */
   | { readonly say: 'presentBefore'; readonly id: number; readonly page: number }
-  /** To `reloadNode`. */
+  /** To `reloadNode`, `countJobs`, `deadJobs` and `retryJob`. */
   | Answer;
 
 export type FromMaster =
   /** That node is to replace its workers. The answer is false when it is not in the cluster any more. */
   | { readonly say: 'reloadNode'; readonly id: number; readonly node: string; readonly timeoutMs: number }
+  /** An operator wants the counts of now: `NamedCounts[]`. */
+  | { readonly say: 'countJobs'; readonly id: number }
+  /** An operator wants a page of dead jobs, `DeadJob[]`: a short one, for it becomes one control message of 1 MiB at most. */
+  | { readonly say: 'deadJobs'; readonly id: number; readonly name: string; readonly page: JobPage }
+  /** An operator wants a dead job to run again. */
+  | { readonly say: 'retryJob'; readonly id: number; readonly job: string }
   /** To `reload` and `presentBefore`. */
   | { readonly say: 'ofMaster'; readonly answer: Answer };
 

@@ -2,7 +2,7 @@
 import { describe, ServerError } from '../errors/index.js';
 import { choice, flag, integer, type Kind, path, refuse, text } from '../options/check.js';
 import { nearest } from '../options/index.js';
-import type { Controlled } from './controlled.js';
+import { type Controlled, MOST_DEAD_JOBS } from './controlled.js';
 
 /** The handler of `addCommand`. It runs in the master; its return value, or the value it resolves to, is the answer (JSON). */
 export type CommandHandler = (given: Readonly<Record<string, unknown>>) => unknown;
@@ -108,6 +108,31 @@ export const commands = {
     changes: false,
     takes: {},
     run: (server) => server.nodes(),
+  },
+  jobs: {
+    help: 'How many durable jobs of each name wait, run and are dead, over all nodes.',
+    changes: false,
+    takes: {},
+    run: (server) => server.countJobs(),
+  },
+  deadJobs: {
+    help: 'Durable jobs of a name that failed for the last time, newest first, page by page.',
+    changes: false,
+    takes: {
+      name: anyText(),
+      offset: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+      count: integer({ min: 1, max: MOST_DEAD_JOBS }),
+    },
+    required: ['name'],
+    run: (server, { name, offset = 0, count = MOST_DEAD_JOBS }) =>
+      server.deadJobs(name as string, offset as number, count as number),
+  },
+  retryJob: {
+    help: 'Runs a dead job again, with all its attempts.',
+    changes: true,
+    takes: { id: anyText() },
+    required: ['id'],
+    run: (server, { id }) => server.retryJob(id as string),
   },
   settings: {
     help: 'Every option with its value; secrets are left out.',
@@ -220,7 +245,7 @@ function anyText(): Kind<string, string> {
 }
 
 /** Arguments that are words. */
-const TOLD: ReadonlySet<string> = new Set(['target', 'kind', 'level', 'room']);
+const TOLD: ReadonlySet<string> = new Set(['target', 'kind', 'level', 'room', 'id']);
 
 const NAME = /^[a-z][A-Za-z0-9:_-]{0,63}$/;
 

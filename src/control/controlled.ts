@@ -76,6 +76,39 @@ export interface NodesReload {
   readonly nodes: readonly NodeReload[];
 }
 
+/** The durable jobs of one name, over all nodes. */
+export interface NamedJobs {
+  readonly name: string;
+  /** This node takes jobs of that name. */
+  readonly isWorked: boolean;
+  /** They run as soon as there is room. */
+  readonly waiting: number;
+  /** They wait for their time, or for the pause before another attempt. */
+  readonly delayed: number;
+  /** Under way on some node. */
+  readonly running: number;
+  /** Ended well, and still kept. */
+  readonly done: number;
+  /** Failed for the last time, and still kept. */
+  readonly dead: number;
+}
+
+/** A job that failed for the last time. Times are Unix time in ms. */
+export interface DeadJob {
+  readonly id: string;
+  readonly attemptsMade: number;
+  readonly enqueuedAt: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** Why the last attempt failed: the first 1,000 characters. */
+  readonly reason?: string;
+  /** Its JSON: the first 500 characters. */
+  readonly data: string;
+}
+
+/** Of one page: it comes to the master as one control message, which has 1 MiB at most. */
+export const MOST_DEAD_JOBS = 50;
+
 /** A node of several, and what it knows of the others. */
 export interface ClusterStatus {
   readonly nodeId: string;
@@ -90,6 +123,8 @@ export interface ClusterStatus {
   readonly nodes: readonly ClusterMember[];
   /** Ids of nodes that were not heard of any more and did not leave, at most 100: they may serve on by themselves. */
   readonly lost: readonly string[];
+  /** Durable jobs by name, over all nodes, as counted in the last 5 s; empty without jobs, and while the engine does not answer. */
+  readonly queues: readonly NamedJobs[];
   readonly readyNeedsEngine: boolean;
   /** The last one that was ordered here; null: none. */
   readonly reload: NodesReload | null;
@@ -100,6 +135,18 @@ export interface ClusterControl {
   status(): ClusterStatus;
   /** Resolves when the workers of all nodes are new; nodes that left meanwhile are skipped. @throws ServerError ERR_NODE_RELOAD */
   reload(): Promise<NodesReload>;
+  /** @throws ServerError ERR_NO_JOBS */
+  readonly jobs: JobControl;
+}
+
+/** Durable jobs in the control interface. All reject with ERR_CLUSTER_DOWN or ERR_CLUSTER_TIMEOUT where the engine does not answer. */
+export interface JobControl {
+  /** Counts now: the names that this node takes or has enqueued since its broker process started, 100 at most. */
+  count(): Promise<readonly NamedJobs[]>;
+  /** Newest first. @param limit at most `MOST_DEAD_JOBS` */
+  dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
+  /** Runs a dead job again, with all its attempts. Rejects with ERR_JOB_NOT_DEAD too. */
+  retry(job: string): Promise<void>;
 }
 
 export interface ServerStatus {
@@ -216,6 +263,12 @@ export interface Controlled {
   nodes(): ClusterStatus;
   /** As `ClusterControl.reload`. @throws ServerError ERR_NO_CLUSTER, ERR_NODE_RELOAD */
   reloadNodes(): Promise<NodesReload>;
+  /** As `JobControl.count`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  countJobs(): Promise<readonly NamedJobs[]>;
+  /** As `JobControl.dead`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
+  /** As `JobControl.retry`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  retryJob(job: string): Promise<void>;
   /** Begins the shutdown, which is complete when the process has ended. */
   shutdown(): void;
   /** @throws ServerError ERR_WORKER_ID */

@@ -13,7 +13,7 @@ import { endReasons, type Region } from '../memory/region.js';
 import type { TaskCounts } from '../messaging/task-queue.js';
 import { processUsage } from '../os/other-process.js';
 import { sharedObjects } from '../shared/registry.js';
-import type { ServerStatus } from './controlled.js';
+import type { NamedJobs, ServerStatus } from './controlled.js';
 import { type ClusterJobStats, readCloseCodes, readStats, type WorkerInfo } from './stats.js';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -139,7 +139,7 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
 }
 
 /** Where the server is a node of several. */
-function ofCluster({ region }: MetricSources): MetricFamily[] {
+function ofCluster({ region, status }: MetricSources): MetricFamily[] {
   const figures = new ClusterRecord(region).read();
   if (figures === undefined) return [];
   const { state, nodeNum, followedRooms, published, delivered, lost, reconnects, bufferedBytes, jobs } = figures;
@@ -152,12 +152,19 @@ function ofCluster({ region }: MetricSources): MetricFamily[] {
     counter('cluster_delivered_total', 'Messages that came to subscribers of this node.', sample(delivered)),
     counter('cluster_lost_total', 'Messages that are known to be lost.', sample(lost)),
     counter('cluster_reconnects_total', 'Connections to the engine that replaced a lost one.', sample(reconnects)),
-    ...(jobs === null ? [] : ofJobs(jobs)),
+    ...(jobs === null ? [] : ofJobs(jobs, status.cluster?.queues ?? [])),
   ];
 }
 
-function ofJobs({ running, done, failed }: ClusterJobStats): MetricFamily[] {
+const jobStates = ['waiting', 'delayed', 'running', 'dead'] as const;
+
+function ofJobs({ running, done, failed }: ClusterJobStats, queues: readonly NamedJobs[]): MetricFamily[] {
   return [
+    gauge(
+      'cluster_jobs_queued',
+      'Durable jobs over all nodes by name and state, as counted in the last 5 s.',
+      ...queues.flatMap(({ name, ...counts }) => jobStates.map((state) => sample(counts[state], { name, state }))),
+    ),
     gauge('cluster_jobs_running', 'Durable jobs that this node runs.', sample(running)),
     counter('cluster_jobs_done_total', 'Durable jobs that this node has done.', sample(done)),
     counter('cluster_jobs_failed_total', 'Attempts of durable jobs that failed on this node.', sample(failed)),

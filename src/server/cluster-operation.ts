@@ -3,15 +3,16 @@
  * master; what needs the engine is done by the broker process, by messages.
  */
 import type { NodeInfo } from '../cluster/driver.js';
-import type { FromMaster, ToMaster } from '../cluster/messages.js';
+import type { FromMaster, NamedCounts, ToMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
-import type { ClusterControl, ClusterStatus, NodeReload, NodesReload } from '../control/controlled.js';
+import type { ClusterControl, ClusterStatus, JobControl, NodeReload, NodesReload } from '../control/controlled.js';
 import { deserializeError, type ErrorCode, errorTable, ServerError, serializeError } from '../errors/index.js';
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
 import { deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { within } from '../util/within.js';
+import { JobOperation } from './job-operation.js';
 import { PresentCopy } from './present-copy.js';
 
 export interface ClusterOperationParts {
@@ -36,17 +37,20 @@ const WAS_LOST = 'it was lost before, and may serve on with its old workers';
 export class ClusterOperation implements ClusterControl {
   readonly #parts: ClusterOperationParts;
   readonly #questions = new Questions(1);
+  readonly #jobs: JobOperation;
   readonly #tried = deferred<void>();
   readonly #present: PresentCopy;
   #self: string;
   #nodes: readonly NodeInfo[] = [];
   #why = '';
   #lost: readonly string[] = [];
+  #queues: readonly NamedCounts[] = [];
   #reload: NodesReload | undefined;
 
   constructor(parts: ClusterOperationParts) {
     this.#parts = parts;
     this.#present = new PresentCopy(parts.log);
+    this.#jobs = new JobOperation(parts);
     this.#self = parts.options.nodeId;
     this.#tried.promise.catch(() => {}); // the start may have ended
   }
@@ -59,6 +63,7 @@ export class ClusterOperation implements ClusterControl {
         this.#nodes = message.nodes;
         this.#why = message.why;
         this.#lost = message.lost;
+        this.#queues = message.queues;
         return;
       case 'tried':
         return message.refused === undefined
@@ -73,7 +78,7 @@ export class ClusterOperation implements ClusterControl {
         return this.#parts.say({ say: 'ofMaster', answer: { say: 'answer', id: message.id, value } });
       }
       default:
-        return void this.#questions.answered(message);
+        return void (this.#questions.answered(message) || this.#jobs.answered(message));
     }
   }
 
@@ -98,8 +103,15 @@ export class ClusterOperation implements ClusterControl {
         self: id === nodeId,
       })),
       lost: this.#lost,
+      queues: state === 'up' ? this.#queues : [],
       reload: this.#reload ?? null,
     };
+  }
+
+  /** @throws ServerError ERR_NO_JOBS */
+  get jobs(): JobControl {
+    if (this.#parts.options.jobs === null) throw new ServerError('ERR_NO_JOBS', { method: 'jobs' });
+    return this.#jobs;
   }
 
   async reload(): Promise<NodesReload> {

@@ -7,7 +7,10 @@ import type {
   ConnectionPage,
   Controlled,
   CrashLoop,
+  DeadJob,
+  JobControl,
   LogFilter,
+  NamedJobs,
   NamedWorkerInfo,
   NodesReload,
   ProfileRequest,
@@ -232,6 +235,18 @@ export class ControlledServer implements Controlled {
     return cluster.reload();
   }
 
+  async countJobs(): Promise<readonly NamedJobs[]> {
+    return this.#jobs('jobs').count();
+  }
+
+  async deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]> {
+    return this.#jobs('deadJobs').dead(name, offset, limit);
+  }
+
+  async retryJob(job: string): Promise<void> {
+    await this.#jobs('retryJob').retry(job);
+  }
+
   shutdown(): void {
     // The reply leaves first.
     setImmediate(() => this.#parts.shutdown());
@@ -283,6 +298,11 @@ export class ControlledServer implements Controlled {
   }
 
   /** @throws ServerError ERR_NO_CLUSTER */
+  /** @throws ServerError ERR_NO_CLUSTER, ERR_NO_JOBS */
+  #jobs(command: string): JobControl {
+    return this.#mustBeNode(`The command "${command}"`).jobs;
+  }
+
   #mustBeNode(method: string): ClusterControl {
     const { cluster } = this.#parts;
     if (cluster === undefined) throw new ServerError('ERR_NO_CLUSTER', { method });

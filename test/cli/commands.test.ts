@@ -37,6 +37,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 const CLUSTER: ClusterStatus = {
   ...{ nodeId: 'a', driver: 'redis', engine: 'host:6379', state: 'up', why: '', readyNeedsEngine: false, reload: null },
   lost: [],
+  queues: [],
   nodes: [
     { id: 'a', incarnation: 'i-1', address: 'h:1', version: '1.0.0', self: true },
     { id: 'b', incarnation: 'i-2', address: 'h\u001b:2', version: '1.1.0', self: false },
@@ -381,6 +382,87 @@ describe('tswoole nodes', () => {
     };
     await world.serve({ nodes });
     expect((await world.run('nodes')).failure).toEqual([ExitCode.failed, expect.stringContaining('ERR_NO_CLUSTER')]);
+  });
+});
+
+describe('tswoole jobs', () => {
+  const mail = { name: 'mail', isWorked: true, waiting: 12_345, delayed: 1, running: 2, done: 3, dead: 4 };
+  const dead = (nth: number) => ({
+    ...{ id: `mail:${nth}`, attemptsMade: 5, enqueuedAt: 1, startedAt: 2, endedAt: 1_700_000_000_000 },
+    ...{ reason: 'no\u001b route', data: '{}' },
+  });
+  const notDead = (id: string): never => {
+    throw new ServerError('ERR_JOB_NOT_DEAD', { id });
+  };
+
+  it('lists what waits, runs and is dead of each name', async () => {
+    await world.serve({ countJobs: async () => [mail, { ...mail, name: 'p\u001bdf', isWorked: false }] });
+    const lines = [
+      'NAME       WAITING  DELAYED  RUNNING  DONE  DEAD',
+      'mail         12.3k        1        2     3     4',
+      'p\\u{1b}df    12.3k        1        2     3     4  not taken here',
+    ];
+    for (const words of [['jobs'], ['jobs', 'list'], ['jobs', 'web']])
+      expect((await world.run(...words)).out.trimEnd().split('\n')).toEqual(lines);
+    expect(JSON.parse((await world.run('jobs', '--json')).out)).toMatchObject([mail, { isWorked: false }]);
+  });
+
+  it('says where there are none', async () => {
+    await world.serve({ countJobs: async () => [], deadJobs: async () => [] });
+    expect((await world.run('jobs')).out).toContain('takes no jobs');
+    expect((await world.run('jobs', 'dead', 'mail')).out).toBe('No job "mail" is dead.\n');
+    const { out } = await world.run('jobs', 'retry', '--all', 'mail');
+    expect(out).toBe('0 of 0 dead jobs run again.\n');
+  });
+
+  it('lists dead ones page by page, with the reason', async () => {
+    const asked: unknown[][] = [];
+    await world.serve({
+      deadJobs: async (...given) => {
+        asked.push(given);
+        return [dead(1), dead(2)].slice(0, given[2]);
+      },
+    });
+    expect((await world.run('jobs', 'dead', 'mail')).out.trimEnd().split('\n')).toEqual([
+      'ID      ATTEMPTS  ENDED                     REASON',
+      'mail:1         5  2023-11-14T22:13:20.000Z  no\\u{1b} route',
+      'mail:2         5  2023-11-14T22:13:20.000Z  no\\u{1b} route',
+    ]);
+    const page = await world.run('jobs', 'dead', 'mail', 'web', '--offset', '3', '-n', '1');
+    expect(page.out).toMatch(/\nThere may be more: --offset 4\n$/);
+    expect(asked).toEqual([
+      ['mail', 0, 20],
+      ['mail', 3, 1],
+    ]);
+    expect(JSON.parse((await world.run('jobs', 'dead', 'mail', '--json')).out)).toEqual([dead(1), dead(2)]);
+  });
+
+  it('retries those that are named; one that is not dead keeps none of the others from it', async () => {
+    const retried: string[] = [];
+    await world.serve({ retryJob: async (id) => (id === 'mail:2' ? notDead(id) : void retried.push(id)) });
+    expect((await world.run('jobs', 'retry', 'mail:1')).out).toBe('1 of 1 dead job runs again.\n');
+    const ran = await world.run('jobs', 'retry', 'mail:1', 'mail:2', 'mail:3');
+    expect(retried).toEqual(['mail:1', 'mail:1', 'mail:3']);
+    expect(ran.out).toBe('2 of 3 dead jobs run again.\n');
+    expect(ran.err).toMatch(/^tswoole: mail:2: .*ERR_JOB_NOT_DEAD/);
+    expect(ran.exitCode).toBe(ExitCode.failed);
+  });
+
+  it('retries all of a name, each once although it is dead again at once', async () => {
+    const all = Array.from({ length: 60 }, (_, nth) => dead(nth));
+    const retried: string[] = [];
+    await world.serve({
+      deadJobs: async (_, offset, limit) => all.slice(offset, offset + limit),
+      retryJob: async (id) => void retried.push(id),
+    });
+    expect((await world.run('jobs', 'retry', '--all', 'mail')).out).toBe('60 of 60 dead jobs run again.\n');
+    expect(retried).toEqual(all.map(({ id }) => id));
+  });
+
+  it.each([[[]], [['mail:1', '--all', 'mail']]])('retry wants ids or a name: %j', async (words) => {
+    await world.serve();
+    const { failure } = await world.run('jobs', 'retry', ...words);
+    expect(failure).toEqual([ExitCode.usage, expect.stringContaining('--all NAME')]);
   });
 });
 

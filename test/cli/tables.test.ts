@@ -63,7 +63,12 @@ describe('what "tswoole status" shows', () => {
     expect(shown).not.toMatch(/^jobs /m);
     const jobs = { running: 1, done: 12_345, failed: 3 };
     const withJobs = text({ cluster }, { cluster: { ...figures, jobs } as ServerStats['cluster'] });
-    expect(withJobs).toMatch(/^jobs +1 running, 12\.3k done, 3 failed$/m);
+    expect(withJobs).toMatch(/^jobs +1 running, 12\.3k done, 3 failed on this node$/m);
+    const queue = { name: 'mail\u001b', isWorked: true, waiting: 10_000, delayed: 2, running: 3, done: 4, dead: 5 };
+    const withQueues = { ...cluster, queues: Array.from({ length: 12 }, () => queue) } as ServerStatus['cluster'];
+    const counted = text({ cluster: withQueues }, { cluster: { ...figures, jobs } as ServerStats['cluster'] });
+    expect(counted.match(/^ +mail\\u\{1b\}: 10\.0k waiting, 2 delayed, 3 running, 5 dead$/gm)).toHaveLength(10);
+    expect(counted).toMatch(/^ +and 2 more: "tswoole jobs"$/m);
     expect(shown).toMatch(/^cluster +redis host:1 up; 12\.3k published, 2 delivered, 3 lost, 4 reconnects$/m);
   });
 

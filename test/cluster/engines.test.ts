@@ -180,7 +180,7 @@ describe.each([
     const proxy = await silentProxy(server.port);
     ends.push(() => proxy.close());
     // Its own heartbeats, which do not come back, are not what ends it.
-    const patient = { heartbeatMs: 1000, ttlMs: 10 * DEADLINE_MS };
+    const patient = { heartbeatMs: 1000, ttlMs: Math.min(10 * DEADLINE_MS, 600_000) };
     const a = await nodes.start(at(driver, server.url), 'a', patient);
     const b = await nodes.start(at(driver, server.url.replace(`${server.port}`, `${proxy.port}`)), 'b', patient);
     const heard = new Received();

@@ -15,6 +15,7 @@ let asked: unknown[][];
 let answer: () => Promise<Uint8Array>;
 let written: number;
 let link: MasterLink;
+let broker: Broker;
 let cluster: { state: string; failure: Error | undefined };
 let nodes: { id: string }[];
 
@@ -38,7 +39,7 @@ beforeEach(() => {
   };
   const lostNodes = new LostNodes();
   lostNodes.isDown('d', 'lost');
-  const broker = {
+  broker = {
     driver,
     lost: 0,
     followedRooms: 0,
@@ -58,6 +59,56 @@ it('tells why this node has not joined before it tells that it was tried', () =>
   cluster = { state: 'down', failure: new Error('nobody there') };
   link.tried();
   expect(told).toMatchObject([{ say: 'nodes', why: 'nobody there' }, { say: 'tried' }]);
+});
+
+describe('what operators want of durable jobs', () => {
+  const info = { name: 'mail', state: 'dead', attempts: 3, attemptsMade: 3, enqueuedAt: 1, startedAt: 2, endedAt: 3 };
+  const calls: unknown[] = [];
+  const ask = async (message: object): Promise<unknown> => {
+    const jobs = {
+      count: async () => [{ name: 'mail' }],
+      answer: async (call: { method: string; args: unknown[] }) => {
+        calls.push(call);
+        if (call.method === 'retry') throw new ServerError('ERR_JOB_NOT_DEAD', { id: String(call.args[0]) });
+        return [
+          { ...info, id: 'mail:1', data: { to: 'x'.repeat(2000) }, reason: 'y'.repeat(2000) },
+          { ...info, id: 'mail:2', data: null, startedAt: undefined },
+        ];
+      },
+    };
+    Object.assign(broker, { jobs });
+    expect(link.onMessage({ id: 6, ...message } as never)).toBe(true);
+    await vi.advanceTimersByTimeAsync(0);
+    return told.at(-1);
+  };
+
+  it('is counted', async () => {
+    expect(await ask({ say: 'countJobs' })).toEqual({ say: 'answer', id: 6, value: [{ name: 'mail' }] });
+  });
+
+  it('is a page of dead ones, whose long texts are cut', async () => {
+    const page = { offset: 3, limit: 2 };
+    const answered = await ask({ say: 'deadJobs', name: 'mail', page });
+    expect(calls.at(-1)).toEqual({ method: 'dead', args: ['mail', page] });
+    const { attemptsMade, enqueuedAt, endedAt } = info;
+    expect(answered).toEqual({
+      ...{ say: 'answer', id: 6 },
+      value: [
+        {
+          ...{ id: 'mail:1', attemptsMade, enqueuedAt, startedAt: 2, endedAt },
+          reason: `${'y'.repeat(1000)}…`,
+          data: `{"to":"${'x'.repeat(493)}…`,
+        },
+        { id: 'mail:2', attemptsMade, enqueuedAt, endedAt, data: 'null' },
+      ],
+    });
+  });
+
+  it('fails as the queue says', async () => {
+    const failed = { say: 'failed', id: 6, error: { code: 'ERR_JOB_NOT_DEAD' } };
+    expect(await ask({ say: 'retryJob', job: 'mail:9' })).toMatchObject(failed);
+    expect(calls.at(-1)).toEqual({ method: 'retry', args: ['mail:9'] });
+  });
 });
 
 describe('the reload of another node', () => {

@@ -3,7 +3,7 @@ import type { Broker } from '../../src/cluster/broker/broker.js';
 import { LostNodes } from '../../src/cluster/broker/lost-nodes.js';
 import { Reporter } from '../../src/cluster/broker/reporter.js';
 import type { DriverState, DriverStats, NodeInfo } from '../../src/cluster/driver.js';
-import type { ToMaster } from '../../src/cluster/messages.js';
+import type { NamedCounts, ToMaster } from '../../src/cluster/messages.js';
 import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { type ClusterFigures, ClusterRecord } from '../../src/memory/cluster-record.js';
 import { Region } from '../../src/memory/region.js';
@@ -29,7 +29,7 @@ interface FakeBroker {
   followedRooms: number;
   lostNodes: LostNodes;
   failure: Error | undefined;
-  jobs?: { stats(): { running: number; done: number; failed: number } };
+  jobs?: { stats(): { running: number; done: number; failed: number }; readonly counted: readonly NamedCounts[] };
 }
 
 let broker: FakeBroker;
@@ -81,7 +81,7 @@ describe('the report of a broker process', () => {
   it('has the jobs that this node runs, and goes on counting them with another driver', () => {
     expect(figures()?.jobs).toBeNull();
     const counts = { running: 1, done: 5, failed: 2 };
-    broker.jobs = { stats: () => counts };
+    broker.jobs = { stats: () => counts, counted: [] };
     reporter.report();
     expect(figures()?.jobs).toEqual({ running: 1, done: 5, failed: 2 });
     broker.driver = new FakeDriver();
@@ -91,13 +91,36 @@ describe('the report of a broker process', () => {
     expect(record.maxPayload).toBe(1000);
   });
 
+  it('tells the master how many jobs stand where when that changes', () => {
+    const mail = { name: 'mail', isWorked: true, waiting: 1, delayed: 0, running: 0, done: 0, dead: 0 };
+    let counted = [mail];
+    broker.jobs = {
+      stats: () => ({ running: 0, done: 0, failed: 0 }),
+      get counted() {
+        return counted;
+      },
+    };
+    vi.advanceTimersByTime(3000);
+    expect(told.slice(1)).toMatchObject([{ say: 'nodes', queues: [mail] }]);
+    counted = [{ ...mail, dead: 1 }];
+    vi.advanceTimersByTime(3000);
+    expect(told.slice(2)).toMatchObject([{ say: 'nodes', queues: [{ name: 'mail', dead: 1 }] }]);
+  });
+
   it('tells the master of the nodes when they change, and not again', () => {
-    expect(told).toEqual([{ say: 'nodes', self: 'a', nodes: [node('a')], why: '', lost: [] }]);
+    expect(told).toEqual([{ say: 'nodes', self: 'a', nodes: [node('a')], why: '', lost: [], queues: [] }]);
     vi.advanceTimersByTime(5000);
     expect(told).toHaveLength(1);
     driver.known = [node('a'), node('b')];
     reporter.report();
-    expect(told.at(-1)).toEqual({ say: 'nodes', self: 'a', nodes: [node('a'), node('b')], why: '', lost: [] });
+    expect(told.at(-1)).toEqual({
+      say: 'nodes',
+      self: 'a',
+      nodes: [node('a'), node('b')],
+      why: '',
+      lost: [],
+      queues: [],
+    });
     broker.lostNodes.isDown('c', 'left');
     broker.lostNodes.isDown('d', 'lost');
     reporter.report();

@@ -41,6 +41,10 @@ describe('a command', () => {
     ['reload', { allNodes: true }, ['reloadNodes']],
     ['reload', { allNodes: true, tasksOnly: false }, ['reloadNodes']],
     ['nodes', {}, ['nodes']],
+    ['jobs', {}, ['countJobs']],
+    ['deadJobs', { name: 'mail' }, ['deadJobs', 'mail', 0, 50]],
+    ['deadJobs', { name: 'mail', offset: 7, count: 1 }, ['deadJobs', 'mail', 7, 1]],
+    ['retryJob', { id: 'mail:7' }, ['retryJob', 'mail:7']],
     ['scale', { workerNum: 7 }, ['scale', 7]],
     ['stopWorker', { workerId: 3 }, ['stopWorker', 3, false]],
     ['stopWorker', { workerId: 0, force: true }, ['stopWorker', 0, true]],
@@ -197,7 +201,7 @@ describe('the list of commands', () => {
     const looks = Object.keys(commands).filter((name) => !table.changes(name));
     expect(looks).toEqual([
       ...['status', 'stats', 'workers', 'metrics', 'connections', 'rooms', 'history', 'log', 'ends', 'objects'],
-      ...['nodes', 'settings'],
+      ...['nodes', 'jobs', 'deadJobs', 'settings'],
     ]);
     expect(['commands', 'greet', 'unknown'].map((name) => table.changes(name))).toEqual([false, true, true]);
   });

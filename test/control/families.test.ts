@@ -26,7 +26,7 @@ describe('the metrics of a cluster', () => {
     const values = (): unknown[] =>
       read(region)
         .filter(isOfCluster)
-        .map(({ samples }) => samples[0]?.value);
+        .flatMap(({ samples }) => samples.map(({ value }) => value));
     expect(values()).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
     new WorkerBoard(region).setField(1, WorkerField.pid, process.pid);
     record.write(

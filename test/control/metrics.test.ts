@@ -62,7 +62,10 @@ describe('the figures of a server', () => {
     ...{ submitted: 21, queued: 22, running: 23, done: 24, failed: 25, timedOut: 26, dropped: 27 },
     ...{ retried: 28, refused: 29 },
   };
-  const status = { name: 'web', version: '1', node: 'v20', mode: 'process', ready: true, speaksWebSocket: true };
+  const status = {
+    ...{ name: 'web', version: '1', node: 'v20', mode: 'process', ready: true, speaksWebSocket: true },
+    cluster: { queues: [{ name: 'mail', isWorked: true, waiting: 41, delayed: 42, running: 43, done: 44, dead: 45 }] },
+  };
   const workers = readEveryWorker(region);
   const sources = { region, workers, tasks, messageCount: 31, status: status as unknown as ServerStatus };
   const reactors = new ReactorBoard(region);
@@ -87,6 +90,7 @@ describe('the figures of a server', () => {
     expect([of('tasks_submitted_total'), of('tasks_ended_total')]).toEqual([[21], [24, 25, 26]]);
     expect([of('tasks_retried_total'), of('tasks_refused_total')]).toEqual([[28], [29]]);
     expect([of('tasks_queued'), of('tasks_running')]).toEqual([[22], [23]]);
+    expect(of('cluster_jobs_queued')).toEqual([41, 42, 43, 45]);
     expect(of('connections_accepted_total')).toEqual([0, 100 + ReactorCounter.accepted]);
     expect(of('connections_closed_total')).toEqual([0, 100 + ReactorCounter.closed]);
     expect(of('http_files_served_total')).toEqual([0, 100 + ReactorCounter.filesServed]);

@@ -1,7 +1,5 @@
-import { spawn } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ControlClient } from '../../src/control/client.js';
 import type { ClusterStatus, ServerStatus } from '../../src/control/controlled.js';
@@ -11,8 +9,7 @@ import type { EngineProcess } from '../helpers/engine-process.js';
 import { LastingServers } from '../helpers/lasting-servers.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
 import { endServers, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
-
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.cjs', import.meta.url));
+import { tswoole } from '../helpers/tswoole.js';
 
 let engine: EngineProcess | undefined;
 /** The nodes of all tests, which each leaves as it has found them, or ends. */
@@ -71,21 +68,6 @@ async function knows(server: ServerProcess, ids: readonly string[]): Promise<voi
   });
 }
 
-async function tswoole(
-  server: ServerProcess,
-  ...args: string[]
-): Promise<{ code: number | null; out: string; err: string }> {
-  const child = spawn(process.execPath, [MAIN, ...args, '--run-dir', server.runDir], {
-    env: { ...process.env, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [out, err] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { code, out, err };
-}
-
 async function admin(server: ServerProcess, path: string): Promise<{ status: number; text: string }> {
   const { admin: url } = await call<ServerStatus>(server, 'status');
   const answer = await fetch(`${url}${path}`);
@@ -124,6 +106,7 @@ const replaced = async (server: ServerProcess, before: readonly number[]): Promi
 describe.skipIf(!hasRedis)('the nodes of a cluster', () => {
   it('are listed, and this one is marked', async () => {
     const [a] = await shareNodes('a', 'b');
+    expect(await tswoole(a, 'jobs')).toMatchObject({ code: 1, err: expect.stringContaining('ERR_NO_JOBS') });
     const { code, out } = await tswoole(a, 'nodes');
     expect(code).toBe(0);
     const lines = out.split('\n');

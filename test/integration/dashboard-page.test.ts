@@ -12,6 +12,7 @@ import { CommandLine, endCommandLines } from '../helpers/command-line.js';
 import { PACE } from '../helpers/deadline.js';
 import { freePort } from '../helpers/engine-process.js';
 import { eventually } from '../helpers/eventually.js';
+import { hasRedis, startRedis } from '../helpers/redis.js';
 import { foreground, look, sharedLines } from '../helpers/shared-lines.js';
 import { hasProgram } from '../helpers/wrk.js';
 
@@ -196,6 +197,26 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
     other.terminate();
   });
 
+  it.skipIf(!hasRedis)('shows durable jobs, and has a dead one run again', async () => {
+    const engine = await startRedis();
+    try {
+      const world = await World.open(TOKEN, await serve({ fixture: 'dead-jobs.js', env: { REDIS: engine.url } }));
+      const { page } = world;
+      await world.show('tasks');
+      await eventually(async () => expect((await page.texts('tbody tr'))[0]).toBe('mail00001'));
+      expect(await page.click('tbody button', '1')).toBe(true);
+      const rows = async (): Promise<string> => (await page.texts('tbody tr')).join('\n');
+      await eventually(async () => expect(await rows()).toMatch(/\nmail:one1.*<img src=x.*\{"to":"you"\}Retry$/));
+      await world.act('Retry');
+      await eventually(async () => expect(await page.texts('.banner.good')).toContain('Job mail:one runs again×'));
+      await eventually(async () => expect(await world.line.must('jobs', 'dead', 'mail')).toContain('mail:one'));
+      expect(await page.evaluate('window.hurt === undefined')).toBe(true);
+      expect(world.complaints).toEqual([]);
+    } finally {
+      await engine.stop();
+    }
+  });
+
   it('comes back by itself when the server does', async () => {
     const world = await World.open(TOKEN, await serve({ isDaemon: true }));
     await world.show('overview');
@@ -298,6 +319,7 @@ interface ServeAs {
   readonly flags?: readonly string[];
   /** In place of operated.js. */
   readonly fixture?: string;
+  readonly env?: Readonly<Record<string, string>>;
   readonly isDaemon?: boolean;
 }
 
@@ -307,8 +329,8 @@ interface Served {
   readonly port: number;
 }
 
-async function serve({ flags: more = [], fixture, isDaemon = false }: ServeAs = {}): Promise<Served> {
-  const line = new CommandLine();
+async function serve({ flags: more = [], fixture, env, isDaemon = false }: ServeAs = {}): Promise<Served> {
+  const line = new CommandLine(env);
   if (fixture !== undefined) copyFileSync(join(FIXTURES, fixture), line.script);
   // A port of its own, so that the page finds the server again behind a restart.
   const admin = { port: await freePort(), dashboard: true, token: TOKEN, readToken: READ_TOKEN };

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { ServerStatus } from '../../src/control/controlled.js';
 import { type ClusterClient, clientsOfTests } from '../helpers/cluster-client.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
@@ -18,6 +19,7 @@ import {
   startServer,
 } from '../helpers/server-process.js';
 import { Since } from '../helpers/shared-servers.js';
+import { tswoole } from '../helpers/tswoole.js';
 
 const LEASE_MS = 1000;
 
@@ -326,6 +328,46 @@ describe('a node', () => {
     await a.server.stop();
     expect((await b.ended(id('given back'))).at - began).toBeLessThan(10_000 * PACE);
     await b.counted({ done: 2, dead: 0 });
+  });
+});
+
+describe('an operator', () => {
+  test('sees what waits and what is dead, and has dead jobs run again', async () => {
+    engine ??= await startRedis({ appendOnly: true });
+    const node = await start({ nodeId: 'operated', jobs: { prefix: 'operated' }, options: { admin: { port: 0 } } });
+    const name = async (): Promise<unknown> => {
+      const { out } = await tswoole(node.server, 'jobs', '--json');
+      return (JSON.parse(out) as unknown[]).find((one) => (one as { name: string }).name === 'work');
+    };
+    for (const once of ['first', 'second']) await node.enqueue({ do: 'fail', times: 1 }, { id: once });
+    await node.enqueue({ do: 'give' }, { id: 'later', delayMs: 3_600_000 });
+    await node.dead(2);
+    expect(await name()).toMatchObject({ isWorked: true, waiting: 0, delayed: 1, running: 0, done: 0, dead: 2 });
+    const { out } = await tswoole(node.server, 'jobs', 'dead', 'work');
+    expect(out).toMatch(/^work:(second|first) +1 +\d{4}-\S+Z +not at attempt 1$/m);
+    await poll('the counts are in the status', async () => {
+      const status = (await tswoole(node.server, 'status')).out;
+      return /\n +work: 0 waiting, 1 delayed, 0 running, 2 dead\n/.test(status);
+    });
+    const { status } = JSON.parse((await tswoole(node.server, 'status', '--json')).out) as { status: ServerStatus };
+    const metrics = await (await fetch(`${status.admin}/metrics`)).text();
+    expect(metrics).toMatch(/^tswoole_cluster_jobs_queued\{name="work",state="dead"\} 2$/m);
+
+    expect(await tswoole(node.server, 'jobs', 'retry', '--all', 'work')).toMatchObject({
+      code: 0,
+      out: '2 of 2 dead jobs run again.\n',
+    });
+    await node.dead(2); // a retry has all attempts again, and so fails again
+    expect(node.runs(id('first'))).toHaveLength(2);
+    const refused = await tswoole(node.server, 'jobs', 'retry', id('later'), id('first'));
+    expect(refused).toMatchObject({ code: 1, out: '1 of 2 dead jobs run again.\n' });
+    expect(refused.err).toContain('ERR_JOB_NOT_DEAD');
+    await node.dead(2);
+    await engine.kill('SIGKILL');
+    const unknown = await tswoole(node.server, 'jobs');
+    expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining('ERR_CLUSTER_DOWN') });
+    await engine.restart();
+    await poll('they are counted again', async () => (await tswoole(node.server, 'jobs')).code === 0);
   });
 });
 

@@ -34,7 +34,7 @@ beforeEach(() => {
     say: (message) => said.push(message),
     reloadHere: () => reloadHere(),
   });
-  operation.hear({ say: 'nodes', self: 'b', nodes: [node('b'), node('c'), node('a')], why: '', lost: [] });
+  operation.hear({ say: 'nodes', self: 'b', nodes: [node('b'), node('c'), node('a')], why: '', lost: [], queues: [] });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -52,6 +52,55 @@ const steps = (): string[] => operation.status().reload?.nodes.map(({ node: id, 
 /** How it ends, from now on. */
 const outcome = (reload: Promise<unknown>): Promise<unknown> => reload.then(() => 'done').catch((error) => error);
 
+describe('durable jobs', () => {
+  const mail = { name: 'mail', isWorked: true, waiting: 1, delayed: 0, running: 0, done: 0, dead: 2 };
+  const withJobs = (jobs: object): ClusterOperation => {
+    const { cluster } = resolveOptions({ cluster: { driver: 'redis', url: 'redis://host:1', ...jobs } });
+    if (cluster === null) throw new Error('there is no cluster');
+    const record = { read: () => ({ state }) } as unknown as ClusterRecord;
+    const made = new ClusterOperation({
+      ...{ options: cluster, record, reloadTimeoutMs: 10_000, reloadHere, log: { warn: () => {} } },
+      say: (message) => said.push(message),
+    });
+    made.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [], queues: [mail] });
+    return made;
+  };
+
+  it('are in the status as last counted, while the engine is there', () => {
+    const made = withJobs({ jobs: {} });
+    expect(made.status().queues).toEqual([mail]);
+    state = 'reconnecting';
+    expect(made.status().queues).toEqual([]);
+  });
+
+  it('are asked of the broker process, and fail as it says', async () => {
+    const made = withJobs({ jobs: { deadlineMs: 2000 } });
+    const counted = made.jobs.count();
+    const dead = made.jobs.dead('mail', 4, 2);
+    const retried = outcome(made.jobs.retry('mail:1'));
+    expect(said).toMatchObject([
+      { say: 'countJobs' },
+      { say: 'deadJobs', name: 'mail', page: { offset: 4, limit: 2 } },
+      { say: 'retryJob', job: 'mail:1' },
+    ]);
+    const [first, second, third] = (said as { id: number }[]).map(({ id }) => id);
+    made.hear({ say: 'answer', id: second as number, value: ['a job'] });
+    made.hear({ say: 'answer', id: first as number, value: [mail] });
+    const error = serializeError(new ServerError('ERR_JOB_NOT_DEAD', { id: 'mail:1' }));
+    made.hear({ say: 'failed', id: third as number, error });
+    expect(await counted).toEqual([mail]);
+    expect(await dead).toEqual(['a job']);
+    expect(await retried).toMatchObject({ code: 'ERR_JOB_NOT_DEAD' });
+    const late = outcome(made.jobs.count());
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(await late).toMatchObject({ code: 'ERR_CLUSTER_TIMEOUT' });
+  });
+
+  it('are refused where there are none', () => {
+    expect(() => withJobs({}).jobs).toThrow(expect.objectContaining({ code: 'ERR_NO_JOBS' }));
+  });
+});
+
 describe('the status of a node', () => {
   it('has all nodes, this one marked, and no secret', () => {
     const { nodes, ...rest } = operation.status();
@@ -61,20 +110,20 @@ describe('the status of a node', () => {
       { ...node('a'), self: false },
     ]);
     expect(rest).toEqual({
-      ...{ nodeId: 'b', driver: 'redis', engine: 'host:1', state: 'up', why: '', lost: [] },
+      ...{ nodeId: 'b', driver: 'redis', engine: 'host:1', state: 'up', why: '', lost: [], queues: [] },
       ...{ readyNeedsEngine: false, reload: null },
     });
   });
 
   it('is down until the nodes are known, whatever the figures say', async () => {
-    operation.hear({ say: 'nodes', self: 'b', nodes: [], why: '', lost: [] });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [], why: '', lost: [], queues: [] });
     expect(operation.status().state).toBe('down');
     await expect(operation.reload()).rejects.toMatchObject({ code: 'ERR_NODE_RELOAD' });
   });
 
   it('says why it is not up', () => {
     state = 'down';
-    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route', lost: [] });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route', lost: [], queues: [] });
     expect(operation.status()).toMatchObject({ state: 'down', why: 'no route' });
     brokerPid = 0;
     expect(operation.status().why).toContain('broker process');
@@ -105,7 +154,7 @@ describe('a reload of all nodes', () => {
   });
 
   it('names a node that was lost before, which may have its old workers', async () => {
-    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: ['z'] });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: ['z'], queues: [] });
     expect(operation.status().lost).toEqual(['z']);
     const { nodes } = await operation.reload();
     expect(nodes).toEqual([
@@ -125,7 +174,7 @@ describe('a reload of all nodes', () => {
   });
 
   it('fails when this node does', async () => {
-    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [] });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [], queues: [] });
     reloadHere = () => Promise.reject(new Error('It is broken.'));
     const detail = { node: 'b', left: '', why: 'It is broken' };
     expect(await outcome(operation.reload())).toMatchObject({ code: 'ERR_NODE_RELOAD', detail });

@@ -313,10 +313,16 @@ describe('rooms', () => {
 });
 
 describe('a node of several', () => {
+  const retried: string[] = [];
   const of = (state: ClusterStatus['state'], readyNeedsEngine: boolean): ControlledServer => {
     const status = { state, readyNeedsEngine } as ClusterStatus;
     const reload = async (): Promise<NodesReload> => ({ running: false, nodes: [] });
-    return make({}, [{ port: 0 }], { cluster: { status: () => status, reload } });
+    const jobs = {
+      count: async () => [],
+      dead: async (...given: unknown[]) => given as never,
+      retry: async (id: string) => void retried.push(id),
+    };
+    return make({}, [{ port: 0 }], { cluster: { status: () => status, reload, jobs } });
   };
 
   it.each([
@@ -334,6 +340,14 @@ describe('a node of several', () => {
     expect(await of('up', false).reloadNodes()).toEqual({ running: false, nodes: [] });
     phase = 'shutting down';
     expect(() => of('up', false).reloadNodes()).toThrow(expect.objectContaining({ code: 'ERR_RELOAD' }));
+  });
+
+  it('counts durable jobs, lists dead ones, and retries one', async () => {
+    expect(await of('up', false).countJobs()).toEqual([]);
+    expect(await of('up', false).deadJobs('mail', 1, 2)).toEqual(['mail', 1, 2]);
+    await of('up', false).retryJob('mail:1');
+    expect(retried).toEqual(['mail:1']);
+    await expect(make().countJobs()).rejects.toMatchObject({ code: 'ERR_NO_CLUSTER' });
   });
 
   it('is not a server alone', () => {

@@ -1,44 +1,10 @@
-/** The views that show one list each: tasks, rooms, objects, ends, nodes, settings. */
+/** The views that show one list each: rooms, objects, ends, nodes, settings. */
 import { useState } from 'preact/hooks';
 import { change, read } from '../api.ts';
 import { age, count, timeOfDay } from '../format.ts';
-import { ActButton, Figure, Panel, Table, useAnswer, Why } from '../parts.tsx';
+import { ActButton, Panel, Table, useAnswer, Why } from '../parts.tsx';
 import { mayChange, state } from '../store.ts';
 import type { EndedProcess } from '../types.ts';
-
-export function Tasks() {
-  const stats = state.value?.stats;
-  if (stats === undefined) return null;
-  const { queued, running, done, failed, timedOut, retried, refused, submitted } = stats.tasks;
-  const jobs = Object.entries(stats.jobs ?? {}).filter(([, value]) => typeof value === 'number');
-  return (
-    <>
-      <Panel title="Tasks">
-        {stats.taskWorkerNum === 0 && <p class="empty">This server has no task workers (taskWorkerNum).</p>}
-        <div class="figures">
-          <Figure label="waiting" value={count(queued)} />
-          <Figure label="running" value={count(running)} />
-          <Figure label="done" value={count(done)} />
-          <Figure label="failed" value={count(failed)} tone={failed > 0 ? 'bad' : ''} />
-          <Figure label="given up" value={count(timedOut)} />
-          <Figure label="retried" value={count(retried)} />
-          <Figure label="refused" value={count(refused)} />
-          <Figure label="submitted" value={count(submitted)} />
-          <Figure label="idle task workers" value={`${stats.idleTaskWorkerNum} of ${stats.taskWorkerNum}`} />
-        </div>
-      </Panel>
-      {jobs.length > 0 && (
-        <Panel title="Jobs">
-          <div class="figures">
-            {jobs.map(([name, value]) => (
-              <Figure key={name} label={name} value={count(value as number)} />
-            ))}
-          </div>
-        </Panel>
-      )}
-    </>
-  );
-}
 
 interface RoomReport {
   readonly total: { readonly rooms: number; readonly members: number };

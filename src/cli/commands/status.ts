@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { ControlClient } from '../../control/client.js';
-import type { ClusterStatus, CrashLoop, ServerStatus } from '../../control/controlled.js';
+import type { ClusterStatus, CrashLoop, NamedJobs, ServerStatus } from '../../control/controlled.js';
 import type { RunEntry } from '../../control/run-dir.js';
 import type { ServerStats, WorkerInfo } from '../../control/stats.js';
 import { isSecret } from '../../options/index.js';
@@ -127,18 +127,26 @@ function describeCluster(cluster: ClusterStatus, stats: ServerStats): [string, s
   const jobs = stats.cluster?.jobs ?? null; // undefined: a server of an earlier version
   const nodes = cluster.nodes.map(({ id, self }) => (self ? `${visible(id)} (this one)` : visible(id)));
   const figures = `${count(published)} published, ${count(delivered)} delivered, ${count(lost)} lost, ${reconnects} reconnects`;
-  return [
+  const entries: [string, string][] = [
     ['nodes', nodes.length === 0 ? 'none known' : nodes.join(', ')],
     ['cluster', `${describeEngine(cluster)}; ${figures}`],
-    ...(jobs === null
-      ? []
-      : [
-          ['jobs', `${jobs.running} running, ${count(jobs.done)} done, ${count(jobs.failed)} failed`] as [
-            string,
-            string,
-          ],
-        ]),
   ];
+  if (jobs === null) return entries;
+  entries.push([
+    'jobs',
+    `${jobs.running} running, ${count(jobs.done)} done, ${count(jobs.failed)} failed on this node`,
+  ]);
+  const { queues = [] } = cluster;
+  for (const queue of queues.slice(0, MOST_QUEUES)) entries.push(['', describeQueue(queue)]);
+  if (queues.length > MOST_QUEUES) entries.push(['', `and ${queues.length - MOST_QUEUES} more: "tswoole jobs"`]);
+  return entries;
+}
+
+const MOST_QUEUES = 10;
+
+/** Over all nodes. */
+function describeQueue({ name, waiting, delayed, running, dead }: NamedJobs): string {
+  return `${visible(name)}: ${count(waiting)} waiting, ${count(delayed)} delayed, ${count(running)} running, ${count(dead)} dead`;
 }
 
 function describeSockets(stats: ServerStats): [string, string][] {

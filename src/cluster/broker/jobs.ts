@@ -8,7 +8,8 @@ import type { Log } from '../../util/log.js';
 import { pause } from '../../util/pause.js';
 import { within } from '../../util/within.js';
 import type { JobQueue, JobStats, RunningJob, WorkOptions } from '../jobs/queue.js';
-import type { JobCall, OfferedWork } from '../messages.js';
+import type { JobCall, NamedCounts, OfferedWork } from '../messages.js';
+import { QueueCounts } from './queue-counts.js';
 import { WorkedQueue } from './worked-queue.js';
 
 /** What a task worker gets: its handler for `name` runs it. */
@@ -46,6 +47,10 @@ export class BrokerJobs {
   readonly #parts: BrokerJobsParts;
   readonly #offers = new Map<number, readonly OfferedWork[]>();
   readonly #worked = new Map<string, WorkedQueue>();
+  readonly #counts = new QueueCounts({
+    worked: () => this.names,
+    counts: (name) => this.#ask(async (queue) => queue.counts(name)),
+  });
   #opening: Promise<JobQueue> | undefined;
   #queue: JobQueue | undefined;
   #calls = 0;
@@ -78,8 +83,26 @@ export class BrokerJobs {
     return [...this.#worked.keys()];
   }
 
+  /** Over all nodes, as last counted. */
+  get counted(): readonly NamedCounts[] {
+    return this.#counts.latest;
+  }
+
+  /** Over all nodes, now. @throws ServerError ERR_CLUSTER_DOWN, ERR_CLUSTER_FULL */
+  count(): Promise<readonly NamedCounts[]> {
+    return this.#counts.read();
+  }
+
   /** @throws ServerError ERR_CLUSTER_FULL, and those of `JobQueue` */
   async answer(call: JobCall): Promise<unknown> {
+    const answer = await this.#ask((queue) =>
+      (queue[call.method] as (...args: readonly unknown[]) => Promise<unknown>)(...call.args),
+    );
+    this.#counts.called(call);
+    return answer;
+  }
+
+  async #ask<T>(what: (queue: JobQueue) => Promise<T>): Promise<T> {
     if (this.#calls >= MOST_CALLS) {
       throw new ServerError('ERR_CLUSTER_FULL', { what: 'calls of durable jobs under way', most: MOST_CALLS });
     }
@@ -87,7 +110,7 @@ export class BrokerJobs {
     try {
       const queue = await this.#opening;
       if (queue === undefined) throw new ServerError('ERR_CLUSTER_DOWN', { engine: 'the queue', state: 'not open' });
-      return await (queue[call.method] as (...args: readonly unknown[]) => Promise<unknown>)(...call.args);
+      return await what(queue);
     } finally {
       this.#calls--;
     }
@@ -104,6 +127,7 @@ export class BrokerJobs {
   /** Jobs have `drainMs`; those under way then are given to another node. An engine that is lost is not waited for. */
   async close(): Promise<void> {
     this.#isClosing = true;
+    this.#counts.close();
     await within(this.#closeAll(), this.#parts.drainMs + GIVE_BACK_MS);
   }
 

@@ -1,14 +1,16 @@
 /**
- * What the broker process and its master have to say to each other: how this node is in its cluster, and reloads of nodes, of
- * which the master knows the end and the engine the way. Runs in the broker process.
+ * What the broker process and its master have to say to each other: how this node is in its cluster, reloads of nodes, of
+ * which the master knows the end and the engine the way, and what operators want of durable jobs. Runs in the broker process.
  */
 import { ServerError, serializeError } from '../../errors/index.js';
 import type { ClusterRecord } from '../../memory/cluster-record.js';
 import { monotonicMs } from '../../util/clock.js';
 import { pause } from '../../util/pause.js';
-import type { FromMaster, PresentChange, PresentPage, ToMaster } from '../messages.js';
+import type { JobInfo } from '../jobs/queue.js';
+import type { DeadJob, FromMaster, PresentChange, PresentPage, ToMaster } from '../messages.js';
 import { Questions } from '../questions.js';
 import type { Broker } from './broker.js';
+import { toDeadJob } from './dead-job.js';
 import { packValue } from './node-messages.js';
 import type { PresentMaster } from './present.js';
 import { Reporter } from './reporter.js';
@@ -55,8 +57,8 @@ export class MasterLink implements PresentMaster {
   /** @returns false: it is none of the master's */
   onMessage(message: { readonly say: string }): boolean {
     if (!isOfMaster(message)) return false;
-    if (message.say === 'reloadNode') void this.#reloadNode(message);
-    else this.#questions.answered(message.answer);
+    if (message.say === 'ofMaster') this.#questions.answered(message.answer);
+    else void this.#answer(message);
     return true;
   }
 
@@ -83,13 +85,33 @@ export class MasterLink implements PresentMaster {
     this.#questions.failAll(new ServerError('ERR_SHUTTING_DOWN', {}));
   }
 
-  async #reloadNode({ id, node, timeoutMs }: Extract<FromMaster, { say: 'reloadNode' }>): Promise<void> {
+  async #answer(question: MasterQuestion): Promise<void> {
     const { tell } = this.#parts;
+    const { id } = question;
     try {
-      tell({ say: 'answer', id, value: await this.#askToReload(node, timeoutMs) });
+      tell({ say: 'answer', id, value: await this.#find(question) });
     } catch (error) {
       tell({ say: 'failed', id, error: serializeError(error) });
     }
+  }
+
+  #find(question: MasterQuestion): Promise<unknown> | undefined {
+    const { jobs } = this.#broker;
+    switch (question.say) {
+      case 'reloadNode':
+        return this.#askToReload(question.node, question.timeoutMs);
+      case 'countJobs':
+        return jobs?.count();
+      case 'deadJobs':
+        return this.#deadJobs(question);
+      case 'retryJob':
+        return jobs?.answer({ method: 'retry', args: [question.job] });
+    }
+  }
+
+  async #deadJobs({ name, page }: Extract<MasterQuestion, { say: 'deadJobs' }>): Promise<DeadJob[]> {
+    const jobs = await this.#broker.jobs?.answer({ method: 'dead', args: [name, page] });
+    return ((jobs ?? []) as readonly JobInfo[]).map(toDeadJob);
   }
 
   /**
@@ -130,6 +152,17 @@ function isOfLostProcess(error: unknown): boolean {
   return error instanceof ServerError && (error.is('ERR_NODE_LOST') || error.is('ERR_NODE_RESTARTED'));
 }
 
+/** What the broker process answers. */
+type MasterQuestion = Exclude<FromMaster, { say: 'ofMaster' }>;
+
+const ofMaster: readonly string[] = [
+  'reloadNode',
+  'countJobs',
+  'deadJobs',
+  'retryJob',
+  'ofMaster',
+] satisfies FromMaster['say'][];
+
 function isOfMaster(message: { readonly say: string }): message is FromMaster {
-  return message.say === 'reloadNode' || message.say === 'ofMaster';
+  return ofMaster.includes(message.say);
 }

@@ -1,5 +1,5 @@
 /**
- * Reports how this node is in its cluster: figures into shared memory, nodes to the master. At each change, and every second,
+ * Reports how this node is in its cluster: figures into shared memory, nodes and counts of jobs to the master. At each change, and every second,
  * which shows that the broker process lives. Runs in the broker process.
  */
 import type { ClusterCounter, ClusterRecord } from '../../memory/cluster-record.js';
@@ -51,10 +51,11 @@ export class Reporter {
     const nodes = all.slice(0, MOST_NODES);
     const why = state === 'up' ? '' : (failure?.message ?? '');
     const lost = lostNodes.latest(MOST_LOST);
-    const text = JSON.stringify([nodes, why, lost]);
+    const report = { nodes, why, lost, queues: jobs?.counted ?? [] };
+    const text = JSON.stringify(report);
     if (text === this.#told) return;
     this.#told = text;
-    this.#parts.tell({ say: 'nodes', self: this.#parts.self, nodes, why, lost });
+    this.#parts.tell({ say: 'nodes', self: this.#parts.self, ...report });
   }
 
   close(): void {

@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import { type DeadJob, MOST_DEAD_JOBS, type NamedJobs } from '../../control/controlled.js';
+import { CliError, ExitCode } from '../exit.js';
+import { integerBetween } from '../number.js';
+import { type Asked, ask } from '../servers.js';
+import { choiceOf, failWith, type TargetFlags, withTarget } from '../target.js';
+import { count, print, printJson, table, visible } from '../terminal.js';
+
+interface DeadFlags extends TargetFlags {
+  readonly offset: number;
+  readonly count: number;
+  readonly json?: boolean;
+}
+
+/** The engine may take its time, and says itself when it takes too long. */
+const CALL_MS = 60_000;
+
+export function addJobs(program: Command): void {
+  const jobs = program.command('jobs').summary('durable jobs: what waits, runs and is dead, over all nodes');
+  withTarget(jobs.command('list', { isDefault: true }))
+    .summary('the names this node takes or has enqueued')
+    .argument('[server]', 'name or pid')
+    .option('--json', 'for programs')
+    .action(async (server: string | undefined, flags: TargetFlags & { json?: boolean }) => {
+      const all = await ask(choiceOf(flags, server), ({ call }) => call<NamedJobs[]>('jobs', {}, CALL_MS));
+      if (flags.json === true) printJson(all);
+      else print(describeJobs(all));
+    });
+
+  withTarget(jobs.command('dead'))
+    .summary('jobs that failed for the last time, newest first')
+    .argument('<name>', 'see "tswoole jobs"')
+    .argument('[server]', 'name or pid')
+    .option('--offset <number>', 'how many to pass over', integerBetween(0, Number.MAX_SAFE_INTEGER), 0)
+    .option('-n, --count <number>', 'how many', integerBetween(1, MOST_DEAD_JOBS), 20)
+    .option('--json', 'for programs')
+    .action(async (name: string, server: string | undefined, flags: DeadFlags) => {
+      const { offset, count: most } = flags;
+      const page = await ask(choiceOf(flags, server), ({ call }) =>
+        call<DeadJob[]>('deadJobs', { name, offset, count: most }, CALL_MS),
+      );
+      if (flags.json === true) return printJson(page);
+      print(describeDead(name, page));
+      if (page.length === most) print(`There may be more: --offset ${offset + most}`);
+    });
+
+  withTarget(jobs.command('retry'))
+    .summary('run dead jobs again, with all their attempts')
+    .argument('[ids...]', 'see "tswoole jobs dead"')
+    .option('--all <name>', 'all dead jobs of that name')
+    .action(async (ids: string[], flags: TargetFlags & { all?: string }) => {
+      const { all } = flags;
+      if (ids.length > 0 === (all !== undefined)) {
+        throw new CliError(
+          ExitCode.usage,
+          'Give the ids of dead jobs, or --all NAME. "tswoole jobs dead NAME" lists them.',
+        );
+      }
+      await ask(choiceOf(flags), async (asked) => retry(asked, all === undefined ? ids : await idsOf(asked, all)));
+    });
+}
+
+/** One that cannot be retried keeps none of the others from it. */
+async function retry({ call }: Asked, ids: readonly string[]): Promise<void> {
+  let done = 0;
+  for (const id of ids) {
+    try {
+      await call('retryJob', { id }, CALL_MS);
+      done++;
+    } catch (error) {
+      failWith(visible(id), error);
+    }
+  }
+  print(`${count(done)} of ${count(ids.length)} dead ${ids.length === 1 ? 'job runs' : 'jobs run'} again.`);
+}
+
+/** All of them before the first is retried: it may be dead again soon, and would be met a second time. */
+async function idsOf({ call }: Asked, name: string): Promise<readonly string[]> {
+  const ids = new Set<string>();
+  for (let offset = 0; ; offset += MOST_DEAD_JOBS) {
+    const page = await call<DeadJob[]>('deadJobs', { name, offset, count: MOST_DEAD_JOBS }, CALL_MS);
+    for (const { id } of page) ids.add(id);
+    if (page.length < MOST_DEAD_JOBS) return [...ids];
+  }
+}
+
+function describeJobs(all: readonly NamedJobs[]): string {
+  if (all.length === 0) return 'This node takes no jobs, and has enqueued none since its broker process started.';
+  const head = ['NAME', 'WAITING', 'DELAYED', 'RUNNING', 'DONE', 'DEAD', ''];
+  const rows = all.map(({ name, isWorked, waiting, delayed, running, done, dead }) => [
+    visible(name),
+    ...[waiting, delayed, running, done, dead].map(count),
+    isWorked ? '' : 'not taken here',
+  ]);
+  return table(head, rows);
+}
+
+function describeDead(name: string, page: readonly DeadJob[]): string {
+  if (page.length === 0) return `No job "${visible(name)}" is dead.`;
+  const rows = page.map(({ id, attemptsMade, endedAt, reason = '' }) => [
+    visible(id),
+    attemptsMade,
+    endedAt === undefined ? '' : new Date(endedAt).toISOString(),
+    visible(reason),
+  ]);
+  return table(['ID', 'ATTEMPTS', 'ENDED', 'REASON'], rows);
+}

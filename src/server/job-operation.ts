@@ -1,0 +1,49 @@
+/** Durable jobs as operators see and order them. Runs in the master, which asks the broker process. */
+import type { Answer, FromMaster } from '../cluster/messages.js';
+import { Questions } from '../cluster/questions.js';
+import type { DeadJob, JobControl, NamedJobs } from '../control/controlled.js';
+import type { ResolvedClusterOptions } from '../options/cluster.js';
+
+export interface JobOperationParts {
+  readonly options: ResolvedClusterOptions;
+  /** To the broker process. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
+  say(message: FromMaster): void;
+}
+
+/** Of operators at once. */
+const MOST_QUESTIONS = 100;
+/** The broker process answers, or says that the engine is late, before it is given up. */
+const GRACE_MS = 1000;
+
+export class JobOperation implements JobControl {
+  readonly #parts: JobOperationParts;
+  readonly #questions = new Questions(MOST_QUESTIONS);
+
+  constructor(parts: JobOperationParts) {
+    this.#parts = parts;
+  }
+
+  /** @returns false: it was asked elsewhere */
+  answered(answer: Answer): boolean {
+    return this.#questions.answered(answer);
+  }
+
+  async count(): Promise<readonly NamedJobs[]> {
+    return (await this.#ask((id) => ({ say: 'countJobs', id }))) as readonly NamedJobs[];
+  }
+
+  async dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]> {
+    const page = { offset, limit };
+    return (await this.#ask((id) => ({ say: 'deadJobs', id, name, page }))) as readonly DeadJob[];
+  }
+
+  async retry(job: string): Promise<void> {
+    await this.#ask((id) => ({ say: 'retryJob', id, job }));
+  }
+
+  #ask(question: (id: number) => FromMaster): Promise<unknown> {
+    const { options, say } = this.#parts;
+    const timeoutMs = (options.jobs?.deadlineMs ?? 0) + GRACE_MS;
+    return this.#questions.ask('the broker process', timeoutMs, (id) => say(question(id)));
+  }
+}
