@@ -66,11 +66,8 @@ export function admin(): Kind<AdminOptions | number | null, ResolvedAdmin | null
   return {
     type: 'AdminOptions | number | null',
     expected,
-    secret: true,
-    show: (value) =>
-      value === null
-        ? 'null'
-        : JSON.stringify({ ...value, token: shown(value.token), readToken: shown(value.readToken) }),
+    withoutSecrets,
+    show: (value) => JSON.stringify(withoutSecrets(value)),
     parse: (given) => (/^\d+$/.test(given) ? Number(given) : jsonOrText(given)),
     check(name, value) {
       if (value === null) return null;
@@ -98,6 +95,10 @@ export function admin(): Kind<AdminOptions | number | null, ResolvedAdmin | null
 }
 
 const NOTHING_MORE = { host: '127.0.0.1', token: '', readToken: '', hosts: [], dashboard: false };
+
+function withoutSecrets(admin: ResolvedAdmin | null): ResolvedAdmin | null {
+  return admin && { ...admin, token: shown(admin.token), readToken: shown(admin.readToken) };
+}
 
 function shown(token: string): string {
   return token === '' ? '' : '(hidden)';

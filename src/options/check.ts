@@ -23,8 +23,11 @@ export interface Kind<Given, Resolved> {
    * unchanged, for `check` to refuse. Missing: the option cannot be given as text.
    */
   readonly parse?: (text: string) => unknown;
-  /** The text may hold a token, a key or a passphrase: it is kept out of environments and messages. */
-  readonly secret?: true;
+  /**
+   * For operators: the value without its tokens, keys and passwords. A kind that has this is a secret: its text is kept out of
+   * environments and messages.
+   */
+  withoutSecrets?(value: Resolved): unknown;
   /** Only for the compiler: what a user may give. */
   readonly given?: Given;
 }

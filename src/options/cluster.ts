@@ -11,7 +11,13 @@ import {
   size,
   text,
 } from './check.js';
-import { checkDatabase, type JobsOptions, type ResolvedJobsOptions, resolveJobs } from './jobs.js';
+import {
+  checkDatabase,
+  type JobsOptions,
+  withoutSecrets as jobsWithoutSecrets,
+  type ResolvedJobsOptions,
+  resolveJobs,
+} from './jobs.js';
 import { refuseUnknownNames } from './known-names.js';
 import { GIB, KIB, MIB } from './size.js';
 
@@ -216,7 +222,7 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
   return {
     type: 'ClusterOptions | null',
     expected: EXPECTED,
-    secret: true,
+    withoutSecrets,
     show: (value) =>
       value === null
         ? 'null'
@@ -228,6 +234,14 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
       return Object.freeze(checkCluster(name, value as unknown as ClusterOptions));
     },
   };
+}
+
+/** URLs hold names and passwords, and are left out. */
+function withoutSecrets(value: ResolvedClusterOptions | null): unknown {
+  if (value === null) return null;
+  const { given: _, resolved, jobs, ...own } = value;
+  const { url: _url, address: engine, username: _username, password: _password, tls, ...rest } = resolved;
+  return { ...rest, ...own, engine, tls: tls !== null, jobs: jobs && jobsWithoutSecrets(jobs) };
 }
 
 const ownNames = ['driver', 'nodeId', 'address', 'requestTimeoutMs', 'readyNeedsEngine', 'jobs'];

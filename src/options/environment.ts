@@ -6,10 +6,10 @@
 import { fstatSync, readSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { ServerError } from '../errors/index.js';
-import { NotJson } from './check.js';
+import { type Kind, NotJson } from './check.js';
 import { type Definition, definitions, type OptionName } from './definitions.js';
 import { nearest } from './nearest.js';
-import type { ServerOptions } from './option-types.js';
+import type { ResolvedOptions, ServerOptions } from './option-types.js';
 
 const PREFIX = 'TSWOOLE_OPTION_';
 /** JSON: option name → text, as on the command line. */
@@ -102,7 +102,7 @@ let flagsAreTaken = false;
 let inheritedSecrets = -1;
 
 /** The secrets among the options given as text. */
-const secretOptions = textOptions.filter((name) => (definitions[name].kind as { secret?: true }).secret === true);
+const secretOptions = textOptions.filter((name) => 'withoutSecrets' in definitions[name].kind);
 
 function ownEnvironment(): NodeJS.ProcessEnv {
   takeSecrets();
@@ -188,4 +188,13 @@ export function environmentForMaster(): Record<string, string> {
 
 export function isSecret(name: string): boolean {
   return secretOptions.some((secret) => secret === name);
+}
+
+/** Every option as operators may see it. */
+export function withoutSecrets(options: ResolvedOptions): Readonly<Record<string, unknown>> {
+  const shown = secretOptions.map((name) => {
+    const { withoutSecrets: show } = definitions[name].kind as Kind<unknown, unknown>;
+    return [name, show?.(options[name])];
+  });
+  return { ...options, ...Object.fromEntries(shown) };
 }

@@ -17,6 +17,7 @@ export {
   textOfOption,
   textOptions,
   variableOf,
+  withoutSecrets,
 } from './environment.js';
 export { type Framing, type LengthField, lengthFields, type ResolvedFraming } from './framing.js';
 export { type FromSwooleOptions, fromSwoole, type SwooleSettings, type UnusedSetting } from './from-swoole.js';

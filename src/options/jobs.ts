@@ -83,6 +83,11 @@ export function resolveJobs(
   });
 }
 
+/** For operators. */
+export function withoutSecrets({ url, username: _, password: _password, tls, ...rest }: ResolvedJobsOptions): unknown {
+  return { ...rest, engine: new URL(url).host, tls: tls !== null };
+}
+
 type Engine = Pick<ResolvedJobsOptions, 'url' | 'username' | 'password' | 'tls'>;
 
 /** Of the cluster. */

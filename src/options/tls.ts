@@ -78,6 +78,7 @@ export interface ResolvedTls extends ResolvedTlsKeys {
 
 const DEFAULT_HANDSHAKE_MS = 10_000;
 const MAX_HANDSHAKE_MS = 120_000;
+const HIDDEN = '(hidden)';
 const keyNames = ['cert', 'key', 'passphrase'];
 const names = [
   ...keyNames,
@@ -92,7 +93,7 @@ export function tls(): Kind<TlsOptions | null, ResolvedTls | null> {
     type: '{cert, key, ca, sni, alpn, requestCert, …} | null',
     expected: 'an object with at least cert and key, each PEM text or the path of a PEM file, or null',
     show: (value) => (value === null ? 'null' : '{…}'),
-    secret: true,
+    withoutSecrets: (value) => value && { ...value, key: HIDDEN, passphrase: HIDDEN, sni: Object.keys(value.sni) },
     parse: jsonOrText,
     check: (name, value) => (value === null ? null : Object.freeze(checkTls(name, value))),
   };

@@ -48,7 +48,13 @@ import type { Region } from '../memory/region.js';
 import { RoomBoard } from '../memory/room-board.js';
 import { LeftProfile, leaveProfile } from '../messaging/left-profile.js';
 import type { Messaging } from '../messaging/messaging.js';
-import { type ResolvedFraming, type ResolvedListen, type ResolvedOptions, speaksHttp } from '../options/index.js';
+import {
+  type ResolvedFraming,
+  type ResolvedListen,
+  type ResolvedOptions,
+  speaksHttp,
+  withoutSecrets,
+} from '../options/index.js';
 import { type SharedObjectDetails, sharedObjectDetails } from '../shared/registry.js';
 import { monotonicMs } from '../util/clock.js';
 import type { LogLevel } from '../util/log.js';
@@ -206,13 +212,12 @@ export class ControlledServer implements Controlled {
   }
 
   settings(): Readonly<Record<string, unknown>> {
-    const { tls, admin, logger, framing, ...rest } = this.#parts.options;
+    const { options } = this.#parts;
+    const { logger, framing } = options;
     return {
-      ...rest,
+      ...withoutSecrets(options),
       framing: readable(framing),
-      logger: logger === null ? null : HIDDEN,
-      admin: admin === null ? null : { ...admin, token: hidden(admin.token), readToken: hidden(admin.readToken) },
-      tls: tls === null ? null : { ...tls, key: HIDDEN, passphrase: HIDDEN, sni: Object.keys(tls.sni) },
+      logger: logger === null ? null : '(an object)',
     };
   }
 
@@ -406,12 +411,6 @@ async function asProfileError<T>(taking: Promise<T>): Promise<T> {
   } catch (error) {
     throw new ServerError('ERR_PROFILE', { why: (error as Error).message });
   }
-}
-
-const HIDDEN = '(hidden)';
-
-function hidden(secret: string): string {
-  return secret === '' ? '' : HIDDEN;
 }
 
 const NO_TASKS = {

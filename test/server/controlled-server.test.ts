@@ -210,10 +210,29 @@ describe('the status', () => {
 
 describe('the settings', () => {
   it('have no secret in them', () => {
-    const given = { admin: { port: 0, token: 'hunter2-hunter2-hunter2' }, logger: console } as unknown as ServerOptions;
+    const keys = { ca: 'ca', cert: 'cert', key: 'hunter2' };
+    const engine = { username: 'hunter2', password: 'hunter2', tls: keys };
+    const given = {
+      ...{ admin: { port: 0, token: 'hunter2-hunter2-hunter2', readToken: 'a-hunter2-hunter2' }, logger: console },
+      cluster: {
+        ...{ ...engine, driver: 'redis', url: 'rediss://me:hunter2@host/7?password=hunter2', nodeId: 'a' },
+        jobs: { ...engine, url: 'postgres://me:hunter2@db/jobs?password=hunter2' },
+      },
+    } as unknown as ServerOptions;
     const settings = make(given).settings();
     expect(JSON.stringify(settings)).not.toContain('hunter2');
-    expect(settings).toMatchObject({ admin: { token: '(hidden)' }, logger: '(hidden)', tls: null, workerNum: 2 });
+    const engines = { driver: 'redis', engine: 'host:6379', nodeId: 'a', ttlMs: 5000, tls: true };
+    expect(settings).toMatchObject({
+      ...{ admin: { token: '(hidden)' }, logger: '(an object)', tls: null, workerNum: 2 },
+      cluster: { ...engines, jobs: { engine: 'db', prefix: 'tswoole', leaseMs: 30_000, tls: true } },
+    });
+  });
+
+  it('have none where the engine of jobs is that of the cluster', () => {
+    const cluster = { driver: 'redis', url: 'redis://me:hunter2@host:1', jobs: {} };
+    const settings = make({ cluster } as unknown as ServerOptions).settings();
+    expect(JSON.stringify(settings)).not.toContain('hunter2');
+    expect(settings).toMatchObject({ cluster: { engine: 'host:1', jobs: { engine: 'host:1' } } });
   });
 
   it('show a delimiter as text', () => {
