@@ -80,8 +80,8 @@ export class Dispatcher {
     if (this.#unusedChoice < 0) this.#unusedChoice = strategy.choose(subjectOf(connection), view);
     const chosen = context.ring(this.#unusedChoice);
     if (!strategy.keepsUnused) this.#unusedChoice = NO_CHOICE;
-    if (chosen.readLimit > 0) return chosen;
-    return context.rings.find((ring) => ring.readLimit > 0) ?? chosen;
+    if (chosen.readLimit > 0 || strategy.anyWillDo !== true) return chosen;
+    return this.#ringWithRoom() ?? chosen;
   }
 
   /** Where a packet goes whose bytes may be inspected. */
@@ -205,6 +205,13 @@ export class Dispatcher {
   /** Those workers have finished: their connections go to others. @returns the connections that may be read again */
   endDrain(): Connection[] {
     return this.#workerDrain.end((connection, worker) => this.rebind(connection, worker));
+  }
+
+  /** There are rings for `maxWorkerNum` workers, and those that have no process are empty. */
+  #ringWithRoom(): WorkerRing | undefined {
+    const { context, view } = this.#parts;
+    const hasRoom = ({ worker, readLimit }: WorkerRing): boolean => readLimit > 0 && view.isReady(worker);
+    return context.rings.find((ring) => ring.worker < view.workerNum && hasRoom(ring));
   }
 
   /**

@@ -128,6 +128,29 @@ describe('where each packet is given out by itself', () => {
     for (let i = 0; i < 6; i++) expect(give(world.connect(0))).toBe(1);
   });
 
+  it('one that has no process, or is scaled away, gets none although its ring is empty', () => {
+    for (const mode of ['round-robin', 'idle', 'least-busy'] as const) {
+      const { world, give } = open(mode, 4);
+      world.view.workerNum = 3; // of 3 workers, and room for one more
+      world.workers.setField(2, WorkerField.pid, 0);
+      world.fill(0);
+      world.fill(1);
+      const got = [1, 2, 3, 4, 5, 6].map(() => give(world.connect(0)));
+      expect(
+        got.every((worker) => worker < 3 && (mode !== 'least-busy' || worker < 2)),
+        `${mode}: ${got}`,
+      ).toBe(true);
+    }
+  });
+
+  it('uid-mod gives the packets of a uid to its worker, also where that is behind', () => {
+    const { world, give } = open('uid-mod');
+    const connection = world.connect(0);
+    world.table.bindUid(connection.slot, 4);
+    world.fill(1);
+    expect([give(connection), give(connection)]).toEqual([1, 1]);
+  });
+
   it('a choice for which no packet came stands for the next one', () => {
     const { world, dispatcher } = open('round-robin');
     const [one, other] = [world.connect(0), world.connect(0)];

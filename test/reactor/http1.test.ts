@@ -230,6 +230,17 @@ describe('a body', () => {
     world.asks(sized('x'.repeat(200_000)).slice(0, 1000));
     expect(world.take(1)).toMatchObject([{ type: Event.request }, { type: Event.body }]);
   });
+
+  it('goes to those that stay in turn, and to none that is scaled away', () => {
+    const world = new Http1World({}, { workers: 4 });
+    world.view.workerNum = 3;
+    world.workers.setField(0, WorkerField.dismissing, 1);
+    const upload = sized('x'.repeat(200_000)).slice(0, 1000);
+    const others = [1, 2, 3].map(() => world.connect(0));
+    for (const connection of [world.connection, ...others]) world.clientSends(connection, upload);
+    const requests = (worker: number) => world.take(worker).filter(({ type }) => type === Event.request).length;
+    expect([0, 1, 2, 3].map(requests)).toEqual([0, 2, 2, 0]);
+  });
 });
 
 describe('what is refused', () => {

@@ -7,6 +7,7 @@ const BYTES_PER_MS = 64;
 export const idle: DispatchStrategy = {
   sticky: false,
   keepsUnused: false,
+  anyWillDo: true,
   choose(_subject, view) {
     const first = view.nextRound() % view.workerNum;
     let best = first;

@@ -5,6 +5,7 @@ import type { DispatchStrategy, DispatchView } from './strategy.js';
 export const leastBusy: DispatchStrategy = {
   sticky: false,
   keepsUnused: false,
+  anyWillDo: true,
   choose: (_subject, view) => lowest(view, scoreOf),
 };
 

@@ -4,5 +4,6 @@ import type { DispatchStrategy } from './strategy.js';
 export const roundRobin: DispatchStrategy = {
   sticky: false,
   keepsUnused: true,
+  anyWillDo: true,
   choose: (_subject, view) => view.nextRound() % view.workerNum,
 };

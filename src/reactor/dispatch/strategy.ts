@@ -35,6 +35,8 @@ export interface DispatchStrategy {
   readonly sticky: boolean;
   /** A choice that no packet followed stands for the next packet; false: it would be out of date. */
   readonly keepsUnused: boolean;
+  /** Where the chosen worker has no room, the packet goes to another one. Missing: that would break what the strategy promises. */
+  readonly anyWillDo?: true;
   /** The worker of all datagrams; undefined: datagrams of one sender go to one worker. */
   readonly datagrams?: number;
   choose(subject: DispatchSubject, view: DispatchView): number;

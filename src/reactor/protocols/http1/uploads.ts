@@ -9,11 +9,13 @@ import type { Http1Parts } from './parts.js';
 
 /** No message reports that a worker takes uploads again. */
 const LOOK_MS = 20;
+const NO_WORKER = -1;
 
 export class Uploads {
   readonly #parts: Http1Parts;
   readonly #held = new Set<Connection>();
   #heldTimer: NodeJS.Timeout | undefined;
+  #turn = 0;
 
   constructor(parts: Http1Parts) {
     this.#parts = parts;
@@ -22,9 +24,9 @@ export class Uploads {
   /** @returns that worker if it takes uploads, or another one; undefined: none does, the connection waits */
   ringFor(connection: Connection, chosen: WorkerRing): WorkerRing | undefined {
     if (!this.#isDismissing(chosen.worker)) return chosen;
-    const other = this.#parts.context.rings.find(({ worker }) => this.#takesUploads(worker));
-    if (other === undefined) this.#hold(connection);
-    return other;
+    const other = this.#nextWorker();
+    if (other === NO_WORKER) return this.#hold(connection);
+    return this.#parts.context.ring(other);
   }
 
   waits(connection: Connection): boolean {
@@ -35,14 +37,24 @@ export class Uploads {
     if (this.#held.delete(connection) && this.#held.size === 0) this.stop();
   }
 
-  #hold(connection: Connection): void {
+  /** In turn, so that not all go to the first that takes some. */
+  #nextWorker(): number {
+    const { workerNum } = this.#parts.dispatcher;
+    for (let tries = 0; tries < workerNum; tries++) {
+      const worker = ++this.#turn % workerNum;
+      if (this.#takesUploads(worker)) return worker;
+    }
+    return NO_WORKER;
+  }
+
+  #hold(connection: Connection): undefined {
     this.#held.add(connection);
     this.#heldTimer ??= setInterval(() => this.#parts.context.wake(), LOOK_MS);
   }
 
   /** Once per turn: resumes uploads that wait for a worker. */
   readHeld(): void {
-    if (this.#held.size === 0 || !this.#parts.context.rings.some(({ worker }) => this.#takesUploads(worker))) return;
+    if (this.#held.size === 0 || this.#nextWorker() === NO_WORKER) return;
     const held = [...this.#held];
     this.stop();
     for (const connection of held) if (!connection.isClosed) this.#parts.reading.readSoon(connection);
