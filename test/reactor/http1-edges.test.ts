@@ -8,6 +8,7 @@ import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
 import { Region } from '../../src/memory/region.js';
 import { RoomBoard } from '../../src/memory/room-board.js';
 import type { ResolvedStaticFiles } from '../../src/options/static-files.js';
+import { Hold } from '../../src/reactor/life.js';
 import { BODY_WINDOW, HttpState, Phase, packHttp, unpackHttp } from '../../src/reactor/protocols/http1/http-state.js';
 import { lookForPreface, mayBePreface } from '../../src/reactor/protocols/http1/preface.js';
 import { FakeTransport } from '../helpers/fake-transport.js';
@@ -183,6 +184,25 @@ describe('the time of a connection', () => {
     world.ticks(3000);
     expect(world.statuses).toEqual([408]);
     expect(world.got).toContain('The body did not come in time.');
+  });
+
+  it.each([
+    ['half a head', 'POST / HTTP/1.1\r\nhost', 1999],
+    ['a short body', post('content-length: 3\r\n', 'a'), 2999],
+    ['a long body', post('content-length: 100000\r\n', 'x'), 2999],
+  ])('of %s stands still while the server does not read', (_what, bytes, restMs) => {
+    for (const hold of [Hold.budget, Hold.paused, Hold.draining, Hold.quiet]) {
+      const world = new Http1World({ ...limits, minBodyBytesPerSecond: 1000 });
+      world.asks(bytes);
+      world.heardRequests();
+      world.connection.holds |= hold;
+      for (let i = 0; i < 20; i++) world.ticks(1000);
+      world.connection.holds &= ~hold;
+      world.ticks(restMs);
+      expect(world.statuses).toEqual([]);
+      world.ticks(1);
+      expect(world.statuses).toEqual([408]);
+    }
   });
 
   it('of a long body that its worker does not take is that of the answer; it begins anew when the worker takes some', () => {

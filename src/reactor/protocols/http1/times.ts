@@ -72,16 +72,25 @@ export class Times {
       if (connection.hasNoRoom || this.#uploads.waits(connection)) {
         return { limitMs: requestTimeoutMs, status: 503, why: 'No worker has taken the request in time.' };
       }
+      if (connection.holds !== 0) return this.#stopTime(http);
       const isBody = http.wanted > 0;
       const limitMs = isBody ? requestTimeoutMs : headersTimeoutMs;
       return { limitMs, status: 408, why: 'The request did not come in time.', isBody };
     }
     // A client that was not sent 100 Continue is not late.
     if (http.phase === Phase.streaming && http.credit > 0 && !connection.hasNoRoom && !http.asksContinue) {
+      if (connection.holds !== 0) return this.#stopTime(http);
       return { limitMs: requestTimeoutMs, status: 408, why: 'The body did not come in time.', isBody: true };
     }
     if (!http.isOwed || http.begun) return undefined;
     return { limitMs: requestTimeoutMs, status: 503, why: 'The server could not answer in time.' };
+  }
+
+  /** The server does not read: it is overloaded, say, or a worker drains. That is no time of the client's. */
+  #stopTime(http: HttpState): undefined {
+    const { now } = this.#parts.context;
+    http.since = now;
+    http.pace.begin(now);
   }
 
   #timeOut(connection: Connection, http: HttpState, status: number, why: string): void {
