@@ -112,7 +112,7 @@ export class Master {
     const notify = (message: MasterToManager): boolean => this.#manager.send(message);
     this.#reloads = new Reloads(notify);
     this.#profiles = new Profiles(this.#overflow, notify);
-    this.#scaling = new Scaling({ region, owners: () => this.#owners, notify });
+    this.#scaling = new Scaling({ region, owners: () => this.#owners, maxWaitMs: options.maxWaitMs, notify });
     this.#crashes = new CrashWatch((id) =>
       id === MANAGER_ID ? this.#manager.isThere : this.#board.field(id, WorkerField.pid) !== 0,
     );

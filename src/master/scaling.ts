@@ -6,11 +6,14 @@ import { ServerError } from '../errors/index.js';
 import type { MasterToManager } from '../ipc/message.js';
 import type { Region } from '../memory/region.js';
 import { type Deferred, deferred } from '../util/deferred.js';
+import { within } from '../util/within.js';
 import type { ConnectionOwners } from './connection-owners.js';
 
 export interface ScalingParts {
   readonly region: Region;
   readonly owners: () => ConnectionOwners;
+  /** How long a worker that is to go has for what it has begun. */
+  readonly maxWaitMs: number;
   /** @returns false while there is no manager */
   notify(message: MasterToManager): boolean;
 }
@@ -50,7 +53,8 @@ export class Scaling {
   async #fewer(workerNum: number): Promise<void> {
     const { region, owners } = this.#parts;
     region.activeWorkerNum = workerNum;
-    await owners().withhold(workerNum);
+    // A packet that is half in the ring of a worker that hangs goes on when that worker is withdrawn, and has a successor.
+    await within(owners().withhold(workerNum), this.#parts.maxWaitMs);
     await this.#ask({ type: 'withdraw', from: workerNum });
     await owners().rebind();
     await this.#ask({ type: 'scale', workerNum, request: ++this.#lastRequest });

@@ -49,6 +49,7 @@ describe('another number of workers', () => {
     const owners = { useWorkers: step('useWorkers'), withhold: step('withhold'), rebind: step('rebind') };
     scaling = new Scaling({
       region,
+      maxWaitMs: 1000,
       owners: () => owners as unknown as ConnectionOwners,
       notify: (message) => {
         told.push(message);
