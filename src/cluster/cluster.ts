@@ -135,7 +135,10 @@ export class Cluster {
     this.#publish(subjectOf(SubjectKind.own, subject), data);
   }
 
-  /** Call it at the top of the script, or in `workerStart`: each process subscribes for itself. @throws ServerError ERR_CLUSTER_SUBJECT */
+  /**
+   * Call it at the top of the script, or in `workerStart`: each process subscribes for itself.
+   * @throws ServerError ERR_CLUSTER_SUBJECT, ERR_CALLBACK_TYPE, ERR_MESSAGE_QUEUE_FULL (try again)
+   */
   subscribe(subject: string, callback: Subscriber): ClusterSubscription {
     checkName('subject', subject);
     if (typeof callback !== 'function') {
@@ -143,10 +146,11 @@ export class Cluster {
     }
     const name = subjectOf(SubjectKind.own, subject);
     const known = this.#subscribers.get(name);
+    // What cannot be said is not begun, so that the next try says it.
+    if (known === undefined && this.#isHeard) this.#parts.say({ say: 'subscribe', subject: name });
     const subscribers = known ?? new Set<Subscriber>();
     subscribers.add(callback);
     this.#subscribers.set(name, subscribers);
-    if (known === undefined && this.#isHeard) this.#parts.say({ say: 'subscribe', subject: name });
     return { subject, close: () => this.#unsubscribe(name, callback) };
   }
 
@@ -297,10 +301,7 @@ export class Cluster {
         if (this.#told.isNews(message)) this.#happened(message);
         return;
       case 'published':
-        for (const subscriber of this.#subscribers.get(message.subject) ?? []) {
-          this.#callBack('cluster.subscribe', () => subscriber(message.data, message.from));
-        }
-        return;
+        return this.#published(message.subject, message.data, message.from);
       case 'asked':
         return void this.#answer(message.id, message.data, message.from);
       case 'keep':
@@ -385,12 +386,25 @@ export class Cluster {
     for (const { subject, take } of this.#shared) this.#subscribers.set(subject, new Set([take]));
   }
 
-  #unsubscribe(name: string, callback: Subscriber): void {
+  #published(name: string, data: unknown, from: string): void {
     const subscribers = this.#subscribers.get(name);
-    subscribers?.delete(callback);
+    if (subscribers?.size === 0) this.#unsubscribe(name);
+    for (const subscriber of subscribers ?? []) {
+      this.#callBack('cluster.subscribe', () => subscriber(data, from));
+    }
+  }
+
+  /** Where there is no room to say so, the next publication tries it again. */
+  #unsubscribe(name: string, callback?: Subscriber): void {
+    const subscribers = this.#subscribers.get(name);
+    if (callback !== undefined) subscribers?.delete(callback);
     if (subscribers === undefined || subscribers.size > 0) return;
-    this.#subscribers.delete(name);
-    if (this.#isHeard) this.#parts.say({ say: 'unsubscribe', subject: name });
+    try {
+      if (this.#isHeard) this.#parts.say({ say: 'unsubscribe', subject: name });
+      this.#subscribers.delete(name);
+    } catch (error) {
+      if (!(error instanceof ServerError && error.is('ERR_MESSAGE_QUEUE_FULL'))) throw error;
+    }
   }
 
   /** @internal A question to the broker process for another part of the server. */

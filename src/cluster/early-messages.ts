@@ -3,12 +3,15 @@
  * publications as lost, with a gap of their subjects, questions as refused. The rest each process says again when the broker
  * process is there.
  */
+import { serialize } from 'node:v8';
 import { ServerError, serializeError } from '../errors/index.js';
 import { noteGap } from './drivers/gaps.js';
 import type { FromBroker, ToBroker } from './messages.js';
 import { SubjectKind, subjectOf } from './subjects.js';
 
 const MOST_EARLY = 10_000;
+/** They lie in the heap, and no longer in the bounded memory that they came by. */
+const MOST_BYTES = 64 * 1024 * 1024;
 
 /** The broker process, when it is there. */
 export interface EarlyReceiver {
@@ -23,13 +26,14 @@ export class EarlyMessages {
   /** Of what was not kept. */
   readonly #subjects = new Set<string>();
   #lost = 0;
+  #bytes = 0;
 
   constructor(answer: (message: FromBroker, processId: number) => void) {
     this.#answer = answer;
   }
 
   keep(message: ToBroker, from: number): void {
-    if (this.#kept.length < MOST_EARLY) this.#kept.push({ message, from });
+    if (this.#hasRoom(message)) this.#kept.push({ message, from });
     else if (message.say === 'publish') this.#lose(message.subject);
     else if (message.say === 'room') this.#lose(subjectOf(SubjectKind.room, message.room));
     else if (message.say === 'ask') {
@@ -41,11 +45,18 @@ export class EarlyMessages {
     }
   }
 
+  #hasRoom(message: ToBroker): boolean {
+    if (this.#kept.length >= MOST_EARLY) return false;
+    this.#bytes += serialize(message).length;
+    return this.#bytes <= MOST_BYTES;
+  }
+
   handTo(receiver: EarlyReceiver): void {
     for (const { message, from } of this.#kept.splice(0)) receiver.onMessage(message, from);
     if (this.#lost > 0) receiver.lostBefore(this.#subjects, this.#lost);
     this.#subjects.clear();
     this.#lost = 0;
+    this.#bytes = 0;
   }
 
   #lose(subject: string): void {

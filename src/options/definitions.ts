@@ -413,7 +413,7 @@ export const definitions = {
   channelSize: option({
     kind: size({ min: 64 * KIB, max: 64 * MIB }, 'power of two'),
     default: {
-      says: '1m, or as much as keeps all channels within 256m, but at least 128k',
+      says: '1m, or as much as keeps the channels of `workerNum` workers within 256m, but at least 128k',
       compute: (_machine, { reactorNum, workerNum }) => channelSizeFor(reactorNum * workerNum),
     },
     unit: 'bytes',

@@ -3,7 +3,7 @@
  * master; what needs the engine is done by the broker process, by messages.
  */
 import type { NodeInfo } from '../cluster/driver.js';
-import type { FromMaster, NamedCounts, ToMaster } from '../cluster/messages.js';
+import type { Answer, FromMaster, NamedCounts, ToMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
 import type { ClusterControl, ClusterStatus, JobControl, NodeReload, NodesReload } from '../control/controlled.js';
 import { deserializeError, type ErrorCode, errorTable, ServerError, serializeError } from '../errors/index.js';
@@ -75,7 +75,7 @@ export class ClusterOperation implements ClusterControl {
         return this.#present.take(message.changes);
       case 'presentBefore': {
         const value = this.#present.page(message.page);
-        return this.#parts.say({ say: 'ofMaster', answer: { say: 'answer', id: message.id, value } });
+        return this.#answer({ say: 'answer', id: message.id, value });
       }
       default:
         return void (this.#questions.answered(message) || this.#jobs.answered(message));
@@ -178,12 +178,20 @@ export class ClusterOperation implements ClusterControl {
 
   /** Another node asks. */
   async #reloadFor(id: number): Promise<void> {
-    const { say, reloadHere } = this.#parts;
     try {
-      await reloadHere();
-      say({ say: 'ofMaster', answer: { say: 'answer', id } });
+      await this.#parts.reloadHere();
+      this.#answer({ say: 'answer', id });
     } catch (error) {
-      say({ say: 'ofMaster', answer: { say: 'failed', id, error: serializeError(error) } });
+      this.#answer({ say: 'failed', id, error: serializeError(error) });
+    }
+  }
+
+  #answer(answer: Answer): void {
+    try {
+      this.#parts.say({ say: 'ofMaster', answer });
+    } catch (error) {
+      // No room: the asker has its time limit.
+      this.#parts.log.warn('the broker process does not take an answer of the master', { error });
     }
   }
 }

@@ -176,6 +176,36 @@ describe('server.cluster', () => {
     expect(said.some(({ say }) => say === 'unsubscribe')).toBe(false);
   });
 
+  it('subscribes, and ends it, at a later try where there is no room to say so', () => {
+    let isFull = true;
+    const said: ToBroker[] = [];
+    const say = (message: ToBroker): void => {
+      if (isFull) throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { processId: 2, bytes: 1 } as never);
+      said.push(message);
+    };
+    const { cluster, failures } = open({ say }, false);
+    isFull = false;
+    cluster.hear();
+    said.length = 0;
+    isFull = true;
+    const got: unknown[] = [];
+    const take = (data: unknown): void => void got.push(data);
+    expect(() => cluster.subscribe('news', take)).toThrow(code('ERR_MESSAGE_QUEUE_FULL'));
+    isFull = false;
+    const subscription = cluster.subscribe('news', take);
+    const subject = 'm:news';
+    expect(said).toEqual([{ say: 'subscribe', subject }]);
+    const published = (data: unknown): void => cluster.onMessage({ say: 'published', subject, data, from: 'b' });
+    isFull = true;
+    subscription.close();
+    published(1);
+    isFull = false;
+    published(2);
+    published(3);
+    expect(said.slice(1)).toEqual([{ say: 'unsubscribe', subject }]);
+    expect([got, failures]).toEqual([[], []]);
+  });
+
   it('says what it has subscribed to when it is heard, and again to another broker process', () => {
     const { cluster, said } = open({}, false);
     cluster.subscribe('news', () => {}).close();

@@ -45,3 +45,22 @@ test('beyond the bound each publication is counted, with its subject, and a ques
   expect(taken).toHaveLength(MOST);
   expect(lost).toEqual([[['m:a', 'm:b', 'r:lobby'], 4]]);
 });
+
+test('their bytes are bounded too, and those of short ones count again once they were handed over', () => {
+  const { early, handOver, taken, lost, answers } = world();
+  const long = (subject: string): ToBroker => ({
+    say: 'publish',
+    subject,
+    data: new Uint8Array(8 * 1024 * 1024 - 1000),
+  });
+  for (let i = 0; i < 10; i++) early.keep(long(`m:${i}`), 0);
+  const question = { ask: 'request', node: 'b', data: 'x'.repeat(1000), timeoutMs: 1 } as const;
+  early.keep({ say: 'ask', id: 7, question }, 2);
+  handOver();
+  expect(taken).toHaveLength(8);
+  expect(lost).toEqual([[['m:8', 'm:9'], 2]]);
+  expect(answers).toMatchObject([[{ say: 'failed', id: 7, error: { code: 'ERR_CLUSTER_FULL' } }, 2]]);
+  early.keep(long('m:a'), 0);
+  handOver();
+  expect(taken).toHaveLength(9);
+});

@@ -100,3 +100,22 @@ describe.skipIf(!hasRedis)('a node that Redis does not let publish', () => {
     expect([losses(a), a.driver.stats().lost]).toEqual([[], 3]);
   });
 });
+
+describe.skipIf(!hasRedis)('a node that Redis does not let hear a subject', () => {
+  test('does not count as connected, says why, and joins as soon as it may', async () => {
+    const engine = await kept(startRedis(), 'redis');
+    await askRedis(engine, 'ACL SETUSER joe on >pw ~* +@all resetchannels &tswoole:nod* &tswoole:subject/open');
+    const a = await nodes.start(engine, 'a', JOE);
+    await a.driver.subscribe('open', () => {}).ready;
+    const received = new Received();
+    const { ready } = a.driver.subscribe('secret', received.take);
+    ready.catch(() => {});
+    await eventually(() => expect(a.told).toEqual(['state up', 'state reconnecting']));
+    await eventually(() => expect(a.driver.failure?.message).toContain('NOPERM'));
+    await askRedis(engine, 'ACL SETUSER joe &tswoole:*');
+    await eventually(() => expect(a.driver.state).toBe('up'));
+    const b = await nodes.start(engine, 'b');
+    b.driver.publish('secret', Buffer.from('x'));
+    await eventually(() => expect(received.texts).toEqual(['b: x']));
+  });
+});

@@ -101,6 +101,22 @@ describe('durable jobs', () => {
   });
 });
 
+it('that has no room for an answer lets it go, and says so', async () => {
+  const { cluster } = resolveOptions({ cluster: { driver: 'redis', url: 'redis://host:1' } });
+  if (cluster === null) throw new Error('there is no cluster');
+  const full = new ClusterOperation({
+    ...{ options: cluster, record: {} as ClusterRecord, reloadTimeoutMs: 10_000, reloadHere },
+    log: { warn: (text) => logged.push(text) },
+    say: () => {
+      throw new ServerError('ERR_MESSAGE_QUEUE_FULL', { processId: 2, bytes: 1 } as never);
+    },
+  });
+  expect(() => full.hear({ say: 'presentBefore', id: 1, page: 0 })).not.toThrow();
+  full.hear({ say: 'reload', id: 2 });
+  await settle();
+  expect(logged.length).toBe(2);
+});
+
 describe('the status of a node', () => {
   it('has all nodes, this one marked, and no secret', () => {
     const { nodes, ...rest } = operation.status();

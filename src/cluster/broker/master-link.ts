@@ -23,8 +23,8 @@ export interface MasterLinkParts {
   readonly reloadTimeoutMs: number;
 }
 
-/** Of other nodes, at once: the master makes one reload of those that come together. */
-const MOST_RELOADS = 100;
+/** To the master, at once: of reloads that other nodes ask for together it makes one. */
+const MOST_QUESTIONS = 100;
 /** For each page: this node joins without what a master does not tell. */
 const PRESENT_MS = 1500;
 /** A broker process that was killed is started again at once, and joins. */
@@ -35,7 +35,7 @@ export class MasterLink implements PresentMaster {
   readonly #broker: Broker;
   readonly #parts: MasterLinkParts;
   readonly #reporter: Reporter;
-  readonly #questions = new Questions(MOST_RELOADS);
+  readonly #questions = new Questions(MOST_QUESTIONS);
 
   constructor(broker: Broker, parts: MasterLinkParts) {
     this.#broker = broker;

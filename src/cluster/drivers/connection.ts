@@ -29,7 +29,7 @@ export class Connection {
   #link: Link | undefined;
   #reconnecting: Promise<void> | undefined;
   #opening: Promise<void> | undefined;
-  /** Ends the pause or the proof that is under way. */
+  /** Ends the proof that is under way. */
   #interrupt = (): void => {};
 
   constructor(engine: Engine, timeoutMs: number, events: ConnectionEvents) {

@@ -77,7 +77,14 @@ class RedisLink implements Link {
     const commands: Promise<unknown>[] = [];
     for (let i = 0; i < names.length; i += MOST_NAMES)
       commands.push(this.#subscriber.subscribe(...names.slice(i, i + MOST_NAMES)));
-    await Promise.all(commands);
+    try {
+      await Promise.all(commands);
+    } catch (error) {
+      // An ACL, say. A node that may not hear one of its subjects would count as connected, and hear nothing.
+      const { name, message } = error as Error;
+      if (name === 'ReplyError') this.#lost(message);
+      throw error;
+    }
   }
 
   unsubscribe(channel: Channel): void {

@@ -87,7 +87,7 @@ export class Subjects {
       hasGap: this.#wasAttached && this.#link === undefined,
     };
     this.#subjects.set(name, subject);
-    // A link that ends before it confirms is replaced, and `attach` asks again.
+    // A link that ends before it confirms, or because it is refused, is replaced, and `attach` asks again.
     this.#link?.subscribe([subject.channel]).then(
       () => confirm(subject),
       () => {},
