@@ -128,6 +128,7 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
     ),
     counter('reactor_wakeups_total', 'Turns of the event loop of a reactor.', ...each(ReactorCounter.wakeUps)),
     gauge('reactor_buffered_bytes', 'Bytes that wait in the memory of a reactor.', ...each(ReactorCounter.buffered)),
+    gauge('reactor_paused', '1 while no client is read: above maxBufferedBytes.', ...each(ReactorCounter.paused)),
     gauge(
       'reactor_connections',
       'Open connections of a reactor.',

@@ -1,5 +1,5 @@
 /** Assembles the HTTP of a worker: a handler for each port that speaks it. Runs in a worker. */
-import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
+import { ReactorBoard, ReactorCounter, WorkerBoard } from '../memory/boards.js';
 import { ConnectionTable } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
 import { type ResolvedOptions, speaksHttp } from '../options/index.js';
@@ -61,6 +61,7 @@ export async function assembleHttp(
     answered: (status) => requests.answered(status),
     http2: () => requests.http2,
     isFull: fullness(options, region),
+    readsNobody: pausedReactor(options, region),
     gate,
     accessLog: context.accessLog?.(),
   };
@@ -174,6 +175,17 @@ function fullness({ maxConcurrency }: ResolvedOptions, region: Region): () => bo
   };
 }
 
+/** The reactors, each for its connections, become one after the other what the first is. */
+function pausedReactor({ maxBufferedBytes }: ResolvedOptions, region: Region): () => boolean {
+  if (maxBufferedBytes === 0) return () => false;
+  const { reactorNum } = region.shape;
+  const board = new ReactorBoard(region);
+  return () => {
+    for (let id = 0; id < reactorNum; id++) if (board.read(id, ReactorCounter.paused) !== 0) return true;
+    return false;
+  };
+}
+
 /** Created when the first client speaks HTTP/2: Node's part of it takes some 3 MiB. */
 function http2Of(
   parts: HandlerParts,
@@ -186,10 +198,10 @@ function http2Of(
     const { log, options } = parts;
     const begun = (): void => parts.countUnderWay(1);
     const ended = (): void => parts.countUnderWay(-1);
-    const { isFull, gate, remote, forwarded, accessLog, answered } = parts;
+    const { isFull, readsNobody, gate, remote, forwarded, accessLog, answered } = parts;
     const record = parts.http2();
     bridge ??= new Http2Bridge({
-      ...{ options, log, record, gate, isDraining, isFull, remote, forwarded, accessLog },
+      ...{ options, log, record, gate, isDraining, isFull, readsNobody, remote, forwarded, accessLog },
       ...{ answered, begun, ended },
       ...app,
     });

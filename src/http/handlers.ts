@@ -46,6 +46,8 @@ export interface HandlerParts {
   http2(): Http2Record;
   /** The server has `maxConcurrency` requests under way. */
   isFull(): boolean;
+  /** No client is read now, because the server holds more than `maxBufferedBytes`. */
+  readsNobody(): boolean;
   /** Undefined: no limit. */
   readonly limit: WorkerLimit | undefined;
   /** Undefined: this worker serves any number of requests at once. */

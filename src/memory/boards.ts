@@ -37,6 +37,8 @@ export const ReactorCounter = numbered([
   /** Publications sent to members, and those that slow members did not get. */
   'deliveries',
   'drops',
+  /** 1 while it reads no client, because the server holds more than `maxBufferedBytes`. */
+  'paused',
 ]);
 
 /** How WebSockets end: the codes of RFC 6455 7.4 that are counted one by one. */

@@ -26,6 +26,7 @@ export class MemoryBudget {
   constructor(context: ReactorContext, ending: Ending) {
     this.#context = context;
     this.#ending = ending;
+    this.#setOver(false); // in BASE mode a worker that was killed may have left it set
   }
 
   /** @returns false: not now; `check` returns the connection when it may be read */
@@ -57,17 +58,22 @@ export class MemoryBudget {
   }
 
   #pause(): void {
-    this.#isOver = true;
+    if (!this.#isOver) this.#setOver(true);
     this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
   }
 
   #goOn(): Iterable<Connection> {
-    this.#isOver = false;
+    this.#setOver(false);
     this.stop();
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const connection of waiting) connection.holds &= ~Hold.budget;
     return waiting;
+  }
+
+  #setOver(is: boolean): void {
+    this.#isOver = is;
+    this.#context.board.set(this.#context.id, ReactorCounter.paused, is ? 1 : 0);
   }
 
   /** Closes one connection at a time. */

@@ -405,6 +405,20 @@ describe('the time of a request of HTTP/2', () => {
     await expect(reading).rejects.toMatchObject({ detail: { status: 408, why: 'The body came too slowly' } });
     expect(vi.getTimerCount()).toBe(0);
   });
+
+  test('is not bounded by the pace of the body while the server reads no client', () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    let readsNobody = true;
+    const given = { hasBody: true, method: 'POST', minBodyBytesPerSecond: 1000, bodyLimit: 1e6 };
+    const made = world({ ...given, readsNobody: () => readsNobody });
+    made.exchange.track();
+    made.exchange.body.next().catch(() => {});
+    vi.advanceTimersByTime(60_000);
+    expect(statusOf(made)).toBeUndefined();
+    readsNobody = false;
+    vi.advanceTimersByTime(60_000);
+    expect(statusOf(made)).toBe(408);
+  });
 });
 
 describe('the body of a stream of HTTP/2', () => {

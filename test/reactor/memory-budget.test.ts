@@ -70,9 +70,10 @@ describe('over the budget, where clients are paused', () => {
     const connections = [world.connect(), world.connect()];
     for (const connection of connections) world.clientSends(connection, 'hello');
     world.workerHolds(900);
-    expect(world.take()).toEqual([]);
+    expect([world.take(), world.board.read(0, ReactorCounter.paused)]).toEqual([[], 1]);
     world.workerHolds(800);
     expect(world.take().map(({ text }) => text)).toEqual(['hello', 'hello']);
+    expect(world.board.read(0, ReactorCounter.paused)).toBe(0);
     expect(connections.map(({ holds }) => holds)).toEqual([0, 0]);
   });
 

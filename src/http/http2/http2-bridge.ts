@@ -30,6 +30,8 @@ export interface Http2BridgeParts {
   readonly log: Pick<Log, 'debug' | 'warn'>;
   /** The server has `maxConcurrency` requests under way. */
   isFull(): boolean;
+  /** No client is read now, because the server holds too many bytes. */
+  readsNobody?(): boolean;
   readonly record: Http2Figures;
   /** Missing: no proxy is trusted. */
   forwarded?(sent: Sent): Forwarded | undefined;
@@ -99,6 +101,7 @@ export class Http2Bridge {
     const { bodyLimit, requestTimeoutMs, minBodyBytesPerSecond = 0 } = this.#parts.options;
     return {
       ...{ fd, isEncrypted, bodyLimit, requestTimeoutMs, minBodyBytesPerSecond },
+      readsNobody: () => this.#parts.readsNobody?.() === true,
       forwarded: (sent) => this.#parts.forwarded?.(sent),
       answered: (status) => this.#parts.answered(status),
       ended: (request) => {

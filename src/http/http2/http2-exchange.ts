@@ -24,6 +24,8 @@ export interface Http2Host {
   readonly bodyLimit: number;
   readonly requestTimeoutMs: number;
   readonly minBodyBytesPerSecond?: number;
+  /** No client is read now: that is no time of theirs. */
+  readsNobody?(): boolean;
   /** Missing: no proxy is trusted. */
   forwarded?(sent: Sent): Forwarded | undefined;
   /** An answer of this status has begun. */
@@ -69,7 +71,7 @@ export class Http2Exchange implements Exchange {
     this.#outgoing = new Outgoing(held, stream, (error) => this.#cannotGoOn(error));
     this.#paced = new PacedBody(
       host,
-      () => this.#streamed?.isAwaited === true,
+      () => this.#streamed?.isAwaited === true && host.readsNobody?.() !== true,
       () => this.#refuse(TOO_SLOW, 'timeout'),
     );
     this.#streamed = stream.endAfterHeaders ? undefined : this.#streamedBody();
