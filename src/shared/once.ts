@@ -8,7 +8,7 @@ import type { Figures } from './figures.js';
 import { attach } from './objects.js';
 import { Calls } from './waiting/calls.js';
 import { callable, checkDeclaration, checkSignal, milliseconds, optionsObject, whole } from './waiting/check.js';
-import { acquireOptions, longestWaiting } from './waiting/held.js';
+import { acquireOptions } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes, WAITING } from './waiting/queue.js';
 import { giveUpSurely, waitFor } from './waiting/wait-for.js';
 
@@ -109,6 +109,7 @@ export class OnceCells {
   readonly #from: number;
   readonly #cellBytes: number;
   readonly #now: () => number;
+  readonly #pinned: Uint8Array;
 
   constructor(object: SharedObject, { now = monotonicMs, ...parts }: OnceParts = {}) {
     const found = /with (\d+) keys of (\d+) bytes, results of (\d+) bytes, for (\d+) waiters/.exec(object.schema);
@@ -121,6 +122,7 @@ export class OnceCells {
     this.#from = queueBytes(slots);
     this.#cellBytes = cellBytes(keyBytes, valueBytes);
     this.#now = now;
+    this.#pinned = new Uint8Array(keys);
     this.queue = new QueueOf(object, { at: 0, slots, option: 'waiters' }, () => this.#grant(), parts);
   }
 
@@ -220,20 +222,27 @@ export class OnceCells {
   /** Under the guard. All who wait for a result that is there get it; without a leader, the longest waiting leads. */
   #grant(): void {
     const { queue } = this;
+    const led = this.#markPinned(GRANTED);
+    /** By cell without a leader. */
+    const longest = new Map<number, number>();
     for (let slot = 0; slot < queue.top; slot++) {
       if (queue.state(slot) !== WAITING) continue;
       const at = queue.want(slot);
       if (this.#state(at) !== COMPUTING) queue.grant(slot);
-      else if (!this.#isPinned(at, GRANTED)) queue.grant(longestWaiting(queue, (want) => want === at));
+      else if (led[at] === 0 && isLonger(queue, slot, longest.get(at))) longest.set(at, slot);
     }
+    for (const slot of longest.values()) queue.grant(slot);
   }
 
-  /** A slot refers to the cell. */
-  #isPinned(at: number, least: number): boolean {
-    for (let slot = 0; slot < this.queue.top; slot++) {
-      if (this.queue.state(slot) >= least && this.queue.want(slot) === at) return true;
-    }
-    return false;
+  /**
+   * One look at each slot for all cells: the guard is held meanwhile.
+   * @returns valid until the next call: 1 for each cell that a slot of at least this state refers to
+   */
+  #markPinned(least: number): Uint8Array {
+    const { queue } = this;
+    this.#pinned.fill(0);
+    for (let slot = 0; slot < queue.top; slot++) if (queue.state(slot) >= least) this.#pinned[queue.want(slot)] = 1;
+    return this.#pinned;
   }
 
   #find(key: Buffer): number {
@@ -261,9 +270,10 @@ export class OnceCells {
   /** One that is not needed; else the result that is kept for the shortest time. */
   #reusable(): number {
     let found = -1;
+    const pinned = this.#markPinned(WAITING);
     for (let index = 0; index < this.#shape.keys; index++) {
       if (this.#state(index) === EMPTY) return index;
-      if (this.#isPinned(index, WAITING)) continue;
+      if (pinned[index] === 1) continue;
       if (this.#state(index) !== READY || !this.#isKept(index)) return index;
       if (found < 0 || this.#expiresAt(index) < this.#expiresAt(found)) found = index;
     }
@@ -340,6 +350,10 @@ export function settleDeadOnce(object: SharedObject): void {
   const { queue } = new OnceCells(object);
   queue.settle('all');
   queue.ringGranted();
+}
+
+function isLonger(queue: Queue, slot: number, than: number | undefined): boolean {
+  return than === undefined || queue.ticket(slot) < queue.ticket(than);
 }
 
 function cellBytes(keyBytes: number, valueBytes: number): number {
