@@ -40,10 +40,14 @@ export class ControlClient {
     return new Promise((resolve, reject) => {
       const socket = connect(path);
       const late = setTimeout(() => socket.destroy(new Error(`${path} does not answer`)), CONNECT_TIMEOUT_MS);
-      socket.once('error', reject);
+      const failed = (error: Error): void => {
+        clearTimeout(late);
+        reject(error);
+      };
+      socket.once('error', failed);
       socket.once('connect', () => {
         clearTimeout(late);
-        socket.removeListener('error', reject);
+        socket.removeListener('error', failed);
         resolve(new ControlClient(socket));
       });
     });

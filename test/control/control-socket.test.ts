@@ -195,8 +195,11 @@ describe('the control socket', () => {
     expect(process.umask()).toBe(umask);
   });
 
-  it('that nobody listens behind says so by its code', async () => {
+  it('that nobody listens behind says so by its code, and leaves no timer', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
     await expect(ControlClient.connect(join(folder, 'none'))).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(timers()).toBe(before);
   });
 });
 
