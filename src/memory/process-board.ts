@@ -46,8 +46,8 @@ const layout = layoutRecord(
 const record = layout.at;
 const STACK_BYTES = PROCESS_RECORD_BYTES - layout.usedBytes;
 
-/** A loop that has not turned for this time counts as busy for the last second. */
-const STANDS_STILL_MS = 1200;
+/** A loop that has not turned for this time stands still: it checks in several times a second. */
+export const STANDS_STILL_MS = 1200;
 
 export interface Histogram {
   /** By bucket; not cumulative. */

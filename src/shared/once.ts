@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, ServerError } from '../errors/index.js';
 import { float64, int32, layoutRecord } from '../memory/record.js';
+import { alignTo } from '../util/align.js';
 import { monotonicMs } from '../util/clock.js';
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
@@ -318,7 +319,7 @@ export class OnceCells {
   }
 
   #valueAt(index: number): number {
-    return this.#at(index) + CELL_HEAD_BYTES + align(this.#shape.keyBytes);
+    return this.#at(index) + CELL_HEAD_BYTES + alignTo(this.#shape.keyBytes, 8);
   }
 
   #int(index: number, field: number): number {
@@ -357,9 +358,5 @@ function isLonger(queue: Queue, slot: number, than: number | undefined): boolean
 }
 
 function cellBytes(keyBytes: number, valueBytes: number): number {
-  return CELL_HEAD_BYTES + align(keyBytes) + align(valueBytes);
-}
-
-function align(bytes: number): number {
-  return Math.ceil(bytes / 8) * 8;
+  return CELL_HEAD_BYTES + alignTo(keyBytes, 8) + alignTo(valueBytes, 8);
 }
