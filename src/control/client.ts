@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { deserializeError, ServerError } from '../errors/index.js';
 import { type Deferred, deferred } from '../util/deferred.js';
-import { type ControlReply, lineReader } from './protocol.js';
+import { type ControlReply, LIMIT_ANSWER_BYTES, lineReader } from './protocol.js';
 
 const CONNECT_TIMEOUT_MS = 3000;
 export const CALL_TIMEOUT_MS = 10_000;
@@ -17,7 +17,7 @@ export class ControlClient {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setEncoding('utf8');
-    const read = lineReader((line) => this.#take(JSON.parse(line) as ControlReply));
+    const read = lineReader((line) => this.#take(JSON.parse(line) as ControlReply), LIMIT_ANSWER_BYTES);
     socket.on('data', (piece: string) => {
       try {
         read(piece);
@@ -40,10 +40,14 @@ export class ControlClient {
     return new Promise((resolve, reject) => {
       const socket = connect(path);
       const late = setTimeout(() => socket.destroy(new Error(`${path} does not answer`)), CONNECT_TIMEOUT_MS);
-      socket.once('error', reject);
+      const failed = (error: Error): void => {
+        clearTimeout(late);
+        reject(error);
+      };
+      socket.once('error', failed);
       socket.once('connect', () => {
         clearTimeout(late);
-        socket.removeListener('error', reject);
+        socket.removeListener('error', failed);
         resolve(new ControlClient(socket));
       });
     });

@@ -87,7 +87,7 @@ function ofServer({ region, status, tasks, messageCount }: MetricSources): Metri
     counter(
       'process_ends_total',
       'Workers, task workers and processes of your own that ended and were replaced, by reason.',
-      ...endReasons.map((reason) => sample(region.ends(reason), { reason: snake(reason) })),
+      ...endReasons.map((reason) => sample(region.ends(reason), { reason: snakeCase(reason) })),
     ),
   ];
 }
@@ -445,10 +445,6 @@ function range(count: number): number[] {
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
-}
-
-function snake(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 // ——— the text format ———

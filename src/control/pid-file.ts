@@ -5,6 +5,7 @@
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { ServerError } from '../errors/index.js';
 import { tryLock } from '../os/lock.js';
+import { pauseThread } from '../os/pause.js';
 import { openUnlinked, openUnlinkedRegular } from '../util/open-file.js';
 
 const MODE = 0o644;
@@ -109,7 +110,8 @@ function holderOf(descriptor: number): number {
     const settled = pid !== 0 && pid === before && isAlive(pid);
     if (settled || performance.now() > deadline) return settled ? pid : 0;
     before = pid;
-    pause(LOOK_AGAIN_MS);
+    // Nothing else is to happen in a process that does not know yet whether it may start.
+    pauseThread(LOOK_AGAIN_MS);
   }
 }
 
@@ -120,11 +122,6 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
-}
-
-/** Blocks: nothing else is to happen in a process that does not know yet whether it may start. */
-function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 function readPid(descriptor: number): number {

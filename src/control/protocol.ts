@@ -1,5 +1,6 @@
 /**
- * The protocol of the control socket: one JSON object per line in both directions (UTF-8, at most 1 MiB):
+ * The protocol of the control socket: one JSON object per line in both directions (UTF-8; a request at most 1 MiB long, an
+ * answer 64 MiB):
  *
  * ```
  * → {"id":1,"command":"reload","arguments":{"tasksOnly":false}}
@@ -21,7 +22,9 @@ export type ControlReply =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: SerializedError };
 
-export const LIMIT_LINE_BYTES = 1024 * 1024;
+export const LIMIT_REQUEST_BYTES = 1024 * 1024;
+/** The server belongs to the client's own user: this bounds only what a broken one can make the client hold. */
+export const LIMIT_ANSWER_BYTES = 64 * LIMIT_REQUEST_BYTES;
 
 /** @throws ServerError ERR_COMMAND_REQUEST */
 export function parseRequest(line: string): ControlRequest {
@@ -58,13 +61,17 @@ function refuse(why: string): never {
   throw new ServerError('ERR_COMMAND_REQUEST', { why });
 }
 
-/** Cuts the input into lines. @returns takes the next piece; throws ERR_COMMAND_REQUEST when a line is too long */
-export function lineReader(take: (line: string) => void): (piece: string) => void {
+/**
+ * Cuts the input into lines. Each piece is looked at once, however long its line becomes.
+ * @returns takes the next piece; throws ERR_COMMAND_REQUEST when a line is longer than `limit`
+ */
+export function lineReader(take: (line: string) => void, limit: number): (piece: string) => void {
   let held = '';
   return (piece) => {
-    const lines = (held + piece).split('\n');
+    const [first = '', ...more] = piece.split('\n');
+    const lines = [held + first, ...more];
     held = lines.pop() ?? '';
     for (const line of lines) if (line.trim() !== '') take(line);
-    if (held.length > LIMIT_LINE_BYTES) refuse(`a line is longer than ${LIMIT_LINE_BYTES} bytes`);
+    if (held.length > limit) refuse(`a line is longer than ${limit} bytes`);
   };
 }

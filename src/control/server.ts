@@ -5,7 +5,7 @@ import { peerUid } from '../os/peer.js';
 import type { Log } from '../util/log.js';
 import { within } from '../util/within.js';
 import type { CommandTable } from './commands.js';
-import { type ControlReply, idOf, lineReader, parseRequest } from './protocol.js';
+import { type ControlReply, idOf, LIMIT_REQUEST_BYTES, lineReader, parseRequest } from './protocol.js';
 import { restrict } from './run-dir.js';
 
 const LIMIT_CONNECTIONS = 64;
@@ -59,7 +59,7 @@ export class ControlServer {
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     socket.setEncoding('utf8');
-    const read = lineReader((line) => void this.#take(socket, line));
+    const read = lineReader((line) => void this.#take(socket, line), LIMIT_REQUEST_BYTES);
     socket.on('data', (piece: string) => {
       try {
         read(piece);

@@ -4,7 +4,7 @@ import type { ProcessRole } from '../ipc/inheritance.js';
 import { ReactorBoard, ReactorCounter, WorkerBoard, WorkerCounter, WorkerField } from '../memory/boards.js';
 import { ClusterRecord } from '../memory/cluster-record.js';
 import { peerOf, processNum } from '../memory/layout.js';
-import { addHistograms, type Histogram, ProcessRecord, quantile } from '../memory/process-board.js';
+import { addHistograms, type Histogram, ProcessRecord, quantile, STANDS_STILL_MS } from '../memory/process-board.js';
 import type { Region } from '../memory/region.js';
 import { RoomBoard, type RoomTotals } from '../memory/room-board.js';
 import type { TaskCounts } from '../messaging/task-queue.js';
@@ -434,9 +434,6 @@ function readCounts(region: Region, board: WorkerBoard, id: number): WorkerCount
     runningTasks: role === 'task' ? pending : 0,
   };
 }
-
-/** Loops check in several times a second. */
-const STANDS_STILL_MS = 1200;
 
 type Health = Omit<WorkerInfo, keyof WorkerCounts>;
 

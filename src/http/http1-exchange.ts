@@ -10,6 +10,7 @@ import { parseFields } from '../protocol/http/fields.js';
 import type { Forwarded } from '../protocol/http/forwarded.js';
 import { methods } from '../protocol/http/methods.js';
 import { CONTINUE } from '../protocol/http/plain-answer.js';
+import { isAscii } from '../util/ascii.js';
 import { readLatin1 } from '../util/latin1.js';
 import { afterGone } from '../util/pause.js';
 import type { AnswerFrames } from './answer-frames.js';
@@ -440,15 +441,6 @@ function checkMemberPiece(length: number): void {
 /** A text stays a text where its characters are its bytes. */
 function plainBytes(data: string | Uint8Array): string | Uint8Array {
   return typeof data !== 'string' || isAscii(data) ? data : Buffer.from(data);
-}
-
-/** For short texts a loop is faster than computing their length in bytes. */
-const LOOP_CHARS = 64;
-
-function isAscii(text: string): boolean {
-  if (text.length > LOOP_CHARS) return Buffer.byteLength(text) === text.length;
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
-  return true;
 }
 
 /** `HTTP/1.1 200`. */

@@ -18,6 +18,7 @@
  */
 
 import { PAGE_BYTES } from '../os/memory.js';
+import { alignTo } from '../util/align.js';
 import { layoutMessaging, type MessagingLayout } from './messaging-layout.js';
 
 export interface RegionShape {
@@ -113,8 +114,6 @@ export interface AreaPlace {
   readonly at: number;
   readonly bytes: number;
 }
-
-const alignTo = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
 /** Processes with an id: workers, task workers, user processes. */
 export function processNum(shape: RegionShape): number {

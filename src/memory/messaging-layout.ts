@@ -13,6 +13,7 @@
  * The file is sparse: unused parts take no memory.
  */
 import { PAGE_BYTES } from '../os/memory.js';
+import { alignTo } from '../util/align.js';
 
 export interface MessagingShape {
   /** Process ids: workers, task workers, user processes. */
@@ -57,8 +58,6 @@ export const QUEUE_INTS = 4;
 export const MESSAGE_SLOTS = 2048;
 /** Entries of a queue for one process: tasks meant for one task worker, and messages. */
 export const SHORT_QUEUE = 1024;
-
-const alignTo = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
 /** Queue 0: tasks for any free task worker. Then one per task worker, then one per process for messages. */
 export function queueNum(shape: MessagingShape): number {

@@ -31,7 +31,6 @@ const layout = layoutRecord(
     loopDelays: float64(HISTOGRAM),
     /** Seconds. */
     loopActive: float64(),
-    loopIdle: float64(),
     /** 0 to 1. */
     loopUtilisation: float64(),
     /** In ms of `monotonicMs()`. */
@@ -47,8 +46,8 @@ const layout = layoutRecord(
 const record = layout.at;
 const STACK_BYTES = PROCESS_RECORD_BYTES - layout.usedBytes;
 
-/** A loop that has not turned for this time counts as busy for the last second. */
-const STANDS_STILL_MS = 1200;
+/** A loop that has not turned for this time stands still: it checks in several times a second. */
+export const STANDS_STILL_MS = 1200;
 
 export interface Histogram {
   /** By bucket; not cumulative. */
@@ -118,16 +117,11 @@ export class ProcessRecord {
   /** @param activeMs and idleMs since the last call */
   loopRan(activeMs: number, idleMs: number): void {
     this.#add(record.loopActive, activeMs / 1000);
-    this.#add(record.loopIdle, idleMs / 1000);
     this.#set(record.loopUtilisation, activeMs + idleMs === 0 ? 0 : activeMs / (activeMs + idleMs));
   }
 
   get loopActiveSeconds(): number {
     return this.#get(record.loopActive);
-  }
-
-  get loopIdleSeconds(): number {
-    return this.#get(record.loopIdle);
   }
 
   /** Share of the last second in which the loop was busy: all of it, if the loop is blocked. */

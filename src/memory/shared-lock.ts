@@ -5,6 +5,7 @@
  */
 import { threadId } from 'node:worker_threads';
 import { isRunning } from '../os/other-process.js';
+import { pauseThread } from '../os/pause.js';
 import { monotonicMs } from '../util/clock.js';
 
 /** Enough for a holder that runs on another core. */
@@ -57,7 +58,7 @@ export class SharedLock {
       const owner = Atomics.compareExchange(this.#int32, index, 0, this.#owner);
       if (owner === 0 || this.#inherit(index, owner)) return true;
       if (monotonicMs() >= until) return false;
-      Atomics.wait(napping, 0, 0, NAP_MS);
+      pauseThread(NAP_MS);
     }
   }
 
@@ -67,8 +68,6 @@ export class SharedLock {
     return Atomics.compareExchange(this.#int32, index, owner, this.#owner) === owner;
   }
 }
-
-const napping = new Int32Array(new SharedArrayBuffer(4));
 
 export function ownerWord(pid: number, thread: number): number {
   return (pid << THREAD_BITS) | (thread & ((1 << THREAD_BITS) - 1));

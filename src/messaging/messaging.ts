@@ -117,12 +117,17 @@ export class Messaging {
 
   /** Results and messages this process has yet to receive or send before it may end. */
   get pending(): number {
-    return this.tasks.pending + this.messenger.holding;
+    return this.tasks.pending + this.#messages;
   }
 
-  /** Those of them that a caller awaits. */
+  /** The messages, and the results that a caller awaits. */
   get awaited(): number {
-    return this.tasks.awaited + this.messenger.holding;
+    return this.tasks.awaited + this.#messages;
+  }
+
+  /** Those that wait for room, and those that were taken and no callback has yet. */
+  get #messages(): number {
+    return this.messenger.holding + this.messenger.reading;
   }
 }
 

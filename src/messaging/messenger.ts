@@ -72,6 +72,8 @@ export class Messenger {
   #commonSlots = COMMON_SLOTS;
   #commonBytes = 0;
   #holding = 0;
+  #reading = 0;
+  #delivered: (() => void) | undefined;
   #turnAsked = false;
   /** Requests a turn from the owner of the event loop. */
   wantsTurn: () => void = () => {};
@@ -100,9 +102,20 @@ export class Messenger {
     this.receives?.(id);
   }
 
-  /** Another process reads them from now on. */
+  /** Another process reads them, once what this one has taken was delivered: see `whenDelivered`. */
   stopReceiving(): void {
     this.#sources = [];
+  }
+
+  /** Large messages that were taken, and are being read. */
+  get reading(): number {
+    return this.#reading;
+  }
+
+  /** After `stopReceiving`: calls back when no message is being read any more, at once or later. */
+  whenDelivered(callback: () => void): void {
+    if (this.#reading === 0) callback();
+    else this.#delivered = callback;
   }
 
   /**
@@ -291,10 +304,13 @@ export class Messenger {
 
   async #readOn(source: Source, owner: number, slot: number, data: Promise<unknown>, from: number): Promise<void> {
     source.reading = true;
+    this.#reading++;
     const value = await data;
+    this.#reading--;
     source.reading = false;
     this.#deliver(owner, slot, value, from);
     this.wantsTurn();
+    if (this.#reading === 0) this.#delivered?.();
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { closeSync, read, readSync, writeSync } from 'node:fs';
 import { PAGE_BYTES, punchHole } from '../os/memory.js';
+import { alignTo } from '../util/align.js';
 import type { MessagingMemory } from './memory.js';
 
 /** 4 TiB for each peer, which then begins again at the start of its part. */
@@ -28,7 +29,7 @@ export class Overflow {
   reserve(bytes: number): number {
     const index = this.#memory.overflowPositionIndex(this.#peer);
     const { float64 } = this.#memory;
-    const whole = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+    const whole = alignTo(bytes, PAGE_BYTES);
     let position = float64[index] || PAGE_BYTES;
     if (position + whole > PART_BYTES) position = PAGE_BYTES;
     float64[index] = position + whole;
@@ -51,7 +52,7 @@ export class Overflow {
   }
 
   free(offset: number, bytes: number): void {
-    punchHole(this.#descriptor, offset, Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES);
+    punchHole(this.#descriptor, offset, alignTo(bytes, PAGE_BYTES));
   }
 
   close(): void {
@@ -76,7 +77,7 @@ export function freeParts(
   descriptor: number,
   parts: readonly { readonly offset: number; readonly bytes: number }[],
 ): void {
-  for (const { offset, bytes } of parts) punchHole(descriptor, offset, Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES);
+  for (const { offset, bytes } of parts) punchHole(descriptor, offset, alignTo(bytes, PAGE_BYTES));
 }
 
 function ended(at: number): never {

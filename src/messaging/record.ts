@@ -16,7 +16,7 @@ import { SLOT_BYTES } from '../memory/messaging-layout.js';
 import { readUtf8, writeUtf8 } from '../util/utf8.js';
 import type { MessagingMemory } from './memory.js';
 import type { Overflow } from './overflow.js';
-import { decodeText, decodeValue, type EncodedValue, isText } from './value.js';
+import { decodeText, decodeValue, type EncodedValue, encodeBareError, encodeError, isText } from './value.js';
 
 /** The places of the fields of `data` or `result`. */
 interface Part {
@@ -79,6 +79,19 @@ export class Records {
   writeResult(peer: number, slot: number, value: EncodedValue): void {
     this.#free(peer, slot, RESULT); // left by an earlier runner that died
     this.#write(peer, slot, RESULT, value);
+  }
+
+  /** As the result. A caller learns of it in any case: where the file has no room, from the slot. @returns what lies there */
+  writeError(peer: number, slot: number, error: ServerError): EncodedValue {
+    const whole = encodeError(error);
+    try {
+      this.writeResult(peer, slot, whole);
+      return whole;
+    } catch {
+      const bare = encodeBareError(error);
+      this.writeResult(peer, slot, bare);
+      return bare;
+    }
   }
 
   readData(peer: number, slot: number): unknown | Promise<unknown> {

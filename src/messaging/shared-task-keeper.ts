@@ -11,7 +11,6 @@ import type { Records } from './record.js';
 import type { SharedTaskQueueParts } from './shared-task-queue.js';
 import { endMessage, signalOwner } from './slots.js';
 import type { DeadPeer, TaskKeeper } from './task-queue.js';
-import { encodeError } from './value.js';
 import * as Word from './word.js';
 import { ABORTED, GONE, SlotState } from './word.js';
 
@@ -81,7 +80,7 @@ export class SharedTaskKeeper implements TaskKeeper {
     const { workerId, exitCode, signal } = dead;
     const tries = Word.triesOf(word) + 1;
     const error = new ServerError('ERR_TASK_WORKER_DIED', { workerId, exitCode, signal, tries });
-    records.writeResult(owner, slot, encodeError(error));
+    records.writeError(owner, slot, error);
     if (!this.#ledger.change(index, word, Word.inState(word, SlotState.failed), Counter.failed)) return false;
     this.#tellOwner(owner, slot);
     return true;

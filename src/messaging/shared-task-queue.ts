@@ -315,9 +315,7 @@ export class SharedTaskQueue implements TaskQueue {
       this.#parts.records.writeResult(owner, slot, outcome);
       return outcome;
     } catch (error) {
-      const failure = encodeError(notStored(outcome.length, error));
-      this.#parts.records.writeResult(owner, slot, failure);
-      return failure;
+      return this.#parts.records.writeError(owner, slot, notStored(outcome.length, error));
     }
   }
 

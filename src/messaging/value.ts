@@ -76,6 +76,16 @@ export function encodeError(error: unknown): EncodedValue {
   return ofText(ValueKind.error, JSON.stringify(serializeError(error)));
 }
 
+/** Characters of a text in the detail: JSON makes six bytes of one at most. */
+const BARE_TEXT = 16;
+
+/** Code and detail, texts cut: at most 224 bytes with the few fields of messaging's own errors. Its reader has the sentence. */
+export function encodeBareError({ name, code, detail }: ServerError): EncodedValue {
+  const cut = (_key: string, value: unknown) => (typeof value === 'string' ? value.slice(0, BARE_TEXT) : value);
+  const bare = JSON.stringify(detail, cut);
+  return ofText(ValueKind.error, `{"name":"${name}","message":"","code":"${code}","detail":${bare}}`);
+}
+
 const ofBytes = (kind: ValueKind, content: Uint8Array): EncodedValue => ({ kind, content, length: content.length });
 
 function ofText(kind: ValueKind, text: string): EncodedValue {

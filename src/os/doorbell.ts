@@ -38,8 +38,3 @@ export function ringDoorbell(bell: DoorbellDescriptors): void {
 export function clearDoorbell(bell: DoorbellDescriptors): void {
   libc.read(bell.read, clearSpace.address, bell.read === bell.write ? 8 : 64);
 }
-
-export function closeDoorbell(bell: DoorbellDescriptors): void {
-  libc.close(bell.read);
-  if (bell.write !== bell.read) libc.close(bell.write);
-}

@@ -1,16 +1,13 @@
 /** This process becomes another program: execve(2). */
 import * as C from './constants.js';
-import { addressOf, allocateStable, libc } from './libc.js';
-import { SyscallError } from './syscall-error.js';
+import { addressOf, allocateStable, lastErrno, libc, syscallError } from './libc.js';
 
 const POINTER_BYTES = 8;
-const ENOENT = 2;
-
 const STANDARD_DESCRIPTORS = 3;
 
 /**
  * Does not return. Standard input, output and error and the sockets passed by systemd (LISTEN_FDS) stay open.
- * @throws SyscallError
+ * @throws SyscallError ENOENT, EACCES, E2BIG, …
  */
 export function replaceProcess(file: string, args: readonly string[], environment: NodeJS.ProcessEnv): never {
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
@@ -19,7 +16,7 @@ export function replaceProcess(file: string, args: readonly string[], environmen
   const env = pointersTo(variables);
   keepOpen(STANDARD_DESCRIPTORS + (Number(environment['LISTEN_FDS']) || 0));
   libc.execve(file, argv.table, env.table);
-  throw new SyscallError('ENOENT', ENOENT, `execve ${file}`);
+  throw syscallError(lastErrno(), `execve ${file}`);
 }
 
 /** Clears close-on-exec, which Node has set on every descriptor it was started with. */

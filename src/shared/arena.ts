@@ -16,6 +16,7 @@ import { crc32 } from 'node:zlib';
 import { ServerError } from '../errors/index.js';
 import { float64, int32, layoutRecord } from '../memory/record.js';
 import { createSharedFile, mapShared, PAGE_BYTES } from '../os/memory.js';
+import { alignTo } from '../util/align.js';
 import { type Kind, kinds } from './kinds.js';
 import { OwnedLock } from './owned-lock.js';
 import { OWNERS_BYTES, Owners, type OwnersParts } from './owners.js';
@@ -246,10 +247,6 @@ export class Arena {
 function checkLength(descriptor: number, bytes: number): void {
   const { size } = fstatSync(descriptor);
   if (size < bytes) throw new Error(`it is cut off: it has ${size} of ${bytes} bytes`);
-}
-
-function alignTo(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
 }
 
 /** Half a surrogate pair has no form in UTF-8: it would be stored as another name. */

@@ -8,6 +8,7 @@ import { crc32 } from 'node:zlib';
 import { ServerError } from '../errors/index.js';
 import { tryLock, tryShare } from '../os/lock.js';
 import { reserve } from '../os/memory.js';
+import { pauseThread } from '../os/pause.js';
 import { monotonicMs } from '../util/clock.js';
 import { openUnlinked } from '../util/open-file.js';
 import { Arena, type ObjectSpec, type SharedObject } from './arena.js';
@@ -15,7 +16,6 @@ import { Arena, type ObjectSpec, type SharedObject } from './arena.js';
 /** To begin a run takes some microseconds; who takes longer is stopped. */
 const PATIENCE_MS = 1000;
 const NAP_MS = 1;
-const napping = new Int32Array(new SharedArrayBuffer(4));
 
 /** Of this process, by path. */
 const opened = new Map<string, Arena>();
@@ -77,7 +77,7 @@ function share(descriptor: number): void {
   const until = monotonicMs() + PATIENCE_MS;
   while (!tryShare(descriptor)) {
     if (monotonicMs() >= until) throw new Error('another process is opening it, and is stopped');
-    Atomics.wait(napping, 0, 0, NAP_MS);
+    pauseThread(NAP_MS);
   }
 }
 

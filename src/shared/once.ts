@@ -2,13 +2,14 @@
 import { crc32 } from 'node:zlib';
 import { describe, ServerError } from '../errors/index.js';
 import { float64, int32, layoutRecord } from '../memory/record.js';
+import { alignTo } from '../util/align.js';
 import { monotonicMs } from '../util/clock.js';
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
 import { Calls } from './waiting/calls.js';
 import { callable, checkDeclaration, checkSignal, milliseconds, optionsObject, whole } from './waiting/check.js';
-import { acquireOptions, longestWaiting } from './waiting/held.js';
+import { acquireOptions } from './waiting/held.js';
 import { GRANTED, type Queue, Queue as QueueOf, type QueueParts, queueBytes, WAITING } from './waiting/queue.js';
 import { giveUpSurely, waitFor } from './waiting/wait-for.js';
 
@@ -109,6 +110,7 @@ export class OnceCells {
   readonly #from: number;
   readonly #cellBytes: number;
   readonly #now: () => number;
+  readonly #pinned: Uint8Array;
 
   constructor(object: SharedObject, { now = monotonicMs, ...parts }: OnceParts = {}) {
     const found = /with (\d+) keys of (\d+) bytes, results of (\d+) bytes, for (\d+) waiters/.exec(object.schema);
@@ -121,6 +123,7 @@ export class OnceCells {
     this.#from = queueBytes(slots);
     this.#cellBytes = cellBytes(keyBytes, valueBytes);
     this.#now = now;
+    this.#pinned = new Uint8Array(keys);
     this.queue = new QueueOf(object, { at: 0, slots, option: 'waiters' }, () => this.#grant(), parts);
   }
 
@@ -220,20 +223,27 @@ export class OnceCells {
   /** Under the guard. All who wait for a result that is there get it; without a leader, the longest waiting leads. */
   #grant(): void {
     const { queue } = this;
+    const led = this.#markPinned(GRANTED);
+    /** By cell without a leader. */
+    const longest = new Map<number, number>();
     for (let slot = 0; slot < queue.top; slot++) {
       if (queue.state(slot) !== WAITING) continue;
       const at = queue.want(slot);
       if (this.#state(at) !== COMPUTING) queue.grant(slot);
-      else if (!this.#isPinned(at, GRANTED)) queue.grant(longestWaiting(queue, (want) => want === at));
+      else if (led[at] === 0 && isLonger(queue, slot, longest.get(at))) longest.set(at, slot);
     }
+    for (const slot of longest.values()) queue.grant(slot);
   }
 
-  /** A slot refers to the cell. */
-  #isPinned(at: number, least: number): boolean {
-    for (let slot = 0; slot < this.queue.top; slot++) {
-      if (this.queue.state(slot) >= least && this.queue.want(slot) === at) return true;
-    }
-    return false;
+  /**
+   * One look at each slot for all cells: the guard is held meanwhile.
+   * @returns valid until the next call: 1 for each cell that a slot of at least this state refers to
+   */
+  #markPinned(least: number): Uint8Array {
+    const { queue } = this;
+    this.#pinned.fill(0);
+    for (let slot = 0; slot < queue.top; slot++) if (queue.state(slot) >= least) this.#pinned[queue.want(slot)] = 1;
+    return this.#pinned;
   }
 
   #find(key: Buffer): number {
@@ -261,9 +271,10 @@ export class OnceCells {
   /** One that is not needed; else the result that is kept for the shortest time. */
   #reusable(): number {
     let found = -1;
+    const pinned = this.#markPinned(WAITING);
     for (let index = 0; index < this.#shape.keys; index++) {
       if (this.#state(index) === EMPTY) return index;
-      if (this.#isPinned(index, WAITING)) continue;
+      if (pinned[index] === 1) continue;
       if (this.#state(index) !== READY || !this.#isKept(index)) return index;
       if (found < 0 || this.#expiresAt(index) < this.#expiresAt(found)) found = index;
     }
@@ -308,7 +319,7 @@ export class OnceCells {
   }
 
   #valueAt(index: number): number {
-    return this.#at(index) + CELL_HEAD_BYTES + align(this.#shape.keyBytes);
+    return this.#at(index) + CELL_HEAD_BYTES + alignTo(this.#shape.keyBytes, 8);
   }
 
   #int(index: number, field: number): number {
@@ -342,10 +353,10 @@ export function settleDeadOnce(object: SharedObject): void {
   queue.ringGranted();
 }
 
-function cellBytes(keyBytes: number, valueBytes: number): number {
-  return CELL_HEAD_BYTES + align(keyBytes) + align(valueBytes);
+function isLonger(queue: Queue, slot: number, than: number | undefined): boolean {
+  return than === undefined || queue.ticket(slot) < queue.ticket(than);
 }
 
-function align(bytes: number): number {
-  return Math.ceil(bytes / 8) * 8;
+function cellBytes(keyBytes: number, valueBytes: number): number {
+  return CELL_HEAD_BYTES + alignTo(keyBytes, 8) + alignTo(valueBytes, 8);
 }

@@ -3,6 +3,8 @@
  * owner is never broken: a process that was stopped for a minute may go on where it stood. The lock of a dead owner goes to
  * the next one, who first finishes or undoes what the dead one had begun.
  */
+
+import { pauseThread } from '../os/pause.js';
 import { monotonicMs } from '../util/clock.js';
 import type { Owners } from './owners.js';
 
@@ -46,9 +48,7 @@ export class OwnedLock {
         return 'inherited';
       }
       if (monotonicMs() >= until) return 'busy';
-      Atomics.wait(napping, 0, 0, NAP_MS);
+      pauseThread(NAP_MS);
     }
   }
 }
-
-const napping = new Int32Array(new SharedArrayBuffer(4));

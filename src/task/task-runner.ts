@@ -211,10 +211,12 @@ export class TaskRunner implements WorkSource {
   }
 
   #end(task: RunningTask, failed: boolean, value: unknown): void {
+    if (!this.#running.includes(task)) return;
+    // Before it leaves the list: if this throws, the task ends with that error.
+    this.#parts.queue.finish(task.claimed, failed, value);
     const at = this.#running.indexOf(task);
     const last = this.#running.pop() as RunningTask;
     if (last !== task) this.#running[at] = last;
-    this.#parts.queue.finish(task.claimed, failed, value);
     this.#lookedAt = performance.now();
     this.#parts.took(this.#lookedAt - task.startedAt);
     this.#tell();

@@ -3,12 +3,11 @@ import { Request } from '../ipc/frame.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { Reply } from '../ipc/reply.js';
 import { FIN, headerBytesFor, Opcode, RSV1, writeHeader } from '../protocol/websocket/frame-header.js';
+import { isAscii } from '../util/ascii.js';
 import { Deflater } from './deflate.js';
 import type { ReceivedText } from './received-text.js';
 
 const MOST_HEADER_BYTES = 10;
-/** For short texts a loop is faster than computing their length in bytes. */
-const LOOP_CHARS = 64;
 
 export class MessageFrames {
   readonly #outbox: Outbox;
@@ -79,10 +78,4 @@ const opcodeOf = (data: string | Uint8Array): number => (typeof data === 'string
 function bytesOf(data: string | Uint8Array): Buffer {
   if (typeof data === 'string') return Buffer.from(data);
   return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-}
-
-function isAscii(text: string): boolean {
-  if (text.length > LOOP_CHARS) return Buffer.byteLength(text) === text.length;
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
-  return true;
 }

@@ -421,8 +421,8 @@ export class Worker<C extends UserConnection> implements PollerHandler {
       if (sockets !== undefined || !this.#source?.holdsUntilFinished) this.#sendReleased();
       this.#poller.wakeSoon();
     };
-    if (sockets === undefined) handedOver();
-    else sockets.release(handedOver);
+    // The next process takes the messages behind those that this one still reads.
+    this.#messaging.messenger.whenDelivered(() => (sockets ? sockets.release(handedOver) : handedOver()));
   }
 
   #letGo(): void {

@@ -7,8 +7,9 @@ import type { ManagerLink, OwnerParts } from '../../src/master/mode.js';
 import { Region } from '../../src/memory/region.js';
 import type { Messaging } from '../../src/messaging/messaging.js';
 import { resolveOptions } from '../../src/options/index.js';
-import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.js';
+import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
 import { Log } from '../../src/util/log.js';
+import { closeDoorbell } from '../helpers/doorbell.js';
 import { testShape } from '../helpers/test-shape.js';
 
 let bells: DoorbellDescriptors[];

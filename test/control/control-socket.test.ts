@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ControlClient } from '../../src/control/client.js';
 import { type CommandHandler, CommandTable } from '../../src/control/commands.js';
 import type { Controlled } from '../../src/control/controlled.js';
-import { idOf, LIMIT_LINE_BYTES, lineReader, parseRequest } from '../../src/control/protocol.js';
+import { idOf, LIMIT_ANSWER_BYTES, LIMIT_REQUEST_BYTES, lineReader, parseRequest } from '../../src/control/protocol.js';
 import { RateMeter } from '../../src/control/rate-meter.js';
 import { ControlServer } from '../../src/control/server.js';
 import { ServerError, serializeError } from '../../src/errors/index.js';
@@ -47,7 +47,7 @@ describe('a request', () => {
 describe('lines', () => {
   const cut = (...pieces: string[]): string[] => {
     const lines: string[] = [];
-    const read = lineReader((line) => lines.push(line));
+    const read = lineReader((line) => lines.push(line), LIMIT_REQUEST_BYTES);
     for (const piece of pieces) read(piece);
     return lines;
   };
@@ -60,9 +60,19 @@ describe('lines', () => {
   });
 
   it('may be as long as the limit, and not longer', () => {
-    const longest = 'x'.repeat(LIMIT_LINE_BYTES);
+    const longest = 'x'.repeat(LIMIT_REQUEST_BYTES);
     expect(cut(longest, '\n')).toEqual([longest]);
     expect(() => cut(longest, 'x')).toThrow(expect.objectContaining({ code: 'ERR_COMMAND_REQUEST' }));
+  });
+
+  it('of many pieces cost no more than their length', () => {
+    const lines: string[] = [];
+    const read = lineReader((line) => lines.push(line), LIMIT_ANSWER_BYTES);
+    const piece = 'x'.repeat(64);
+    const count = LIMIT_ANSWER_BYTES / piece.length;
+    for (let i = 0; i < count; i++) read(piece); // where each looks at all before it: 2^45 bytes
+    read('\n');
+    expect(lines.map(({ length }) => length)).toEqual([LIMIT_ANSWER_BYTES]);
   });
 });
 
@@ -132,6 +142,12 @@ describe('the control socket', () => {
     });
   });
 
+  it('answers at any length that the commands have', async () => {
+    const long = Array.from({ length: 1000 }, (_, i) => `${i} ${'é'.repeat(4000)}`);
+    own.set('long', () => long);
+    expect(await (await dial()).call('long')).toEqual(long);
+  });
+
   it('answers each call as soon as it can, under its id', async () => {
     const late = deferred<string>();
     own.set('late', () => late.promise);
@@ -163,7 +179,7 @@ describe('the control socket', () => {
   });
 
   it('ends a connection whose line does not end', async () => {
-    const answer = await raw('x'.repeat(LIMIT_LINE_BYTES + 1));
+    const answer = await raw('x'.repeat(LIMIT_REQUEST_BYTES + 1));
     expect(JSON.parse(answer)).toMatchObject({ id: 0, error: { code: 'ERR_COMMAND_REQUEST' } });
   });
 
@@ -195,8 +211,11 @@ describe('the control socket', () => {
     expect(process.umask()).toBe(umask);
   });
 
-  it('that nobody listens behind says so by its code', async () => {
+  it('that nobody listens behind says so by its code, and leaves no timer', async () => {
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
     await expect(ControlClient.connect(join(folder, 'none'))).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(timers()).toBe(before);
   });
 });
 
@@ -231,7 +250,7 @@ async function clientOf(
 describe('an answer that is none', () => {
   it.each([
     ['no JSON', 'HTTP/1.1 400 Bad Request\r\n\r\n', /its answer cannot be read: .*JSON/],
-    ['without an end', 'x'.repeat(1024 * 1024 + 1), /its answer cannot be read: .*longer than 1048576/],
+    ['without an end', 'x'.repeat(LIMIT_ANSWER_BYTES + 1), /its answer cannot be read: .*longer than 67108864/],
   ])('is a failure of the call: %s', (_, bytes, why) =>
     clientOf(
       (socket) => socket.once('data', () => socket.write(bytes)),

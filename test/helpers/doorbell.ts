@@ -1,4 +1,6 @@
 import { readSync } from 'node:fs';
+import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
+import { libc } from '../../src/os/libc.js';
 
 /** True when somebody has rung; takes the ring. */
 export function readableNow(descriptor: number): boolean {
@@ -7,4 +9,9 @@ export function readableNow(descriptor: number): boolean {
   } catch {
     return false; // EAGAIN
   }
+}
+
+export function closeDoorbell(bell: DoorbellDescriptors): void {
+  libc.close(bell.read);
+  if (bell.write !== bell.read) libc.close(bell.write);
 }

@@ -9,8 +9,9 @@ import { Records } from '../../src/messaging/record.js';
 import { SharedTaskKeeper } from '../../src/messaging/shared-task-keeper.js';
 import { SharedTaskQueue } from '../../src/messaging/shared-task-queue.js';
 import { Slots } from '../../src/messaging/slots.js';
-import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.js';
+import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
 import { createSharedFile } from '../../src/os/memory.js';
+import { closeDoorbell } from './doorbell.js';
 import { testShape } from './test-shape.js';
 
 export interface Member {

@@ -91,6 +91,24 @@ describe('sendMessage', () => {
     expect(got).toEqual(sums.map((sum) => [sum, 0]));
   });
 
+  it('of any size is whole and in its order where the receiver is replaced while it reads it', async () => {
+    const code = `server.reload();
+      const pad = 'x'.repeat(2_000_000);
+      let count = 0;
+      while (server.stats().reloadCount === 0) {
+        await server.sendMessage({ i: count++, pad }, 1);
+        await new Promise(setImmediate);
+      }
+      say('sent', { count })`;
+    server = await fixture({ taskWorkerNum: 0 }, { TELL: '1', MASTER: code });
+    const { count } = await server.waitForEvent('sent');
+    const got = (): Line[] => server.events('message');
+    await poll('all messages are there', () => got().length >= Number(count));
+    expect(got().map(({ i }) => i)).toEqual(Array.from({ length: Number(count) }, (_, i) => i));
+    expect(new Set(got().map(({ pid }) => pid)).size).toBe(2);
+    await end();
+  });
+
   it('holds a sender that awaits it to the pace of a receiver that blocks, and loses nothing', async () => {
     await share('usual');
     const blocked = run(at(1), 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 800)');

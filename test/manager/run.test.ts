@@ -10,9 +10,9 @@ import { peerOf } from '../../src/memory/layout.js';
 import { Region } from '../../src/memory/region.js';
 import type { Messaging } from '../../src/messaging/messaging.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
-import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.js';
+import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
 import { Log } from '../../src/util/log.js';
-import { readableNow } from '../helpers/doorbell.js';
+import { closeDoorbell, readableNow } from '../helpers/doorbell.js';
 import { testShape } from '../helpers/test-shape.js';
 
 type ManagerParts = ConstructorParameters<typeof Manager>[0];

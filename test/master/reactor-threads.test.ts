@@ -13,8 +13,9 @@ import { peerOfMaster } from '../../src/memory/layout.js';
 import { Region } from '../../src/memory/region.js';
 import { reactorOptions } from '../../src/options/for-reactor.js';
 import { resolveListen, resolveOptions, type ServerOptions } from '../../src/options/index.js';
-import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.js';
+import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
 import { Log } from '../../src/util/log.js';
+import { closeDoorbell } from '../helpers/doorbell.js';
 import { eventually } from '../helpers/eventually.js';
 import { testShape } from '../helpers/test-shape.js';
 

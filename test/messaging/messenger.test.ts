@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Overflow } from '../../src/messaging/overflow.js';
+import { eventually } from '../helpers/eventually.js';
 import { type Member, MessagingWorld } from '../helpers/messaging-world.js';
 
 const always = (): boolean => true;
@@ -35,6 +36,22 @@ describe('messages', () => {
       ['second', 0],
       ['from the manager', -1],
     ]);
+  });
+
+  it('of more than 512 KiB are owed until they were delivered, also where the process takes no more', async () => {
+    const whenDelivered = vi.fn(() => expect(got).toHaveLength(1));
+    await sender.messenger.send('x'.repeat(600_000), 1);
+    await sender.messenger.send('behind it', 1);
+    expect(receiver.messenger.reading).toBe(0);
+    drain();
+    receiver.messenger.stopReceiving();
+    receiver.messenger.whenDelivered(whenDelivered);
+    expect([receiver.messenger.reading, got.length]).toEqual([1, 0]);
+    await eventually(() => expect(whenDelivered).toHaveBeenCalledOnce());
+    expect(receiver.messenger.reading).toBe(0);
+    receiver.messenger.receive(1, (data, from) => got.push([data, from]));
+    drain();
+    expect(got.map(([data]) => (data as string).length)).toEqual([600_000, 9]);
   });
 
   it('that the shared memory does not take say what the kernel has said', async () => {

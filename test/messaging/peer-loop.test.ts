@@ -2,8 +2,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Sleeper } from '../../src/ipc/sleep.js';
 import type { Messaging } from '../../src/messaging/messaging.js';
 import { PeerLoop } from '../../src/messaging/peer-loop.js';
-import { closeDoorbell, createDoorbell, type DoorbellDescriptors, ringDoorbell } from '../../src/os/doorbell.js';
+import { createDoorbell, type DoorbellDescriptors, ringDoorbell } from '../../src/os/doorbell.js';
 import { type Poller, type PollerHandler, READABLE } from '../../src/os/poller.js';
+import { closeDoorbell } from '../helpers/doorbell.js';
 
 const BELL = { read: 101, write: 102 };
 

@@ -4,8 +4,8 @@ import { Sleeper } from '../../src/ipc/sleep.js';
 import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { Region } from '../../src/memory/region.js';
 import { Peers } from '../../src/messaging/peers.js';
-import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.js';
-import { readableNow } from '../helpers/doorbell.js';
+import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
+import { closeDoorbell, readableNow } from '../helpers/doorbell.js';
 import { testShape } from '../helpers/test-shape.js';
 
 const TASK_WORKERS = [1, 2, 3];

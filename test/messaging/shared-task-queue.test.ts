@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { ServerError } from '../../src/errors/index.js';
+import { Overflow } from '../../src/messaging/overflow.js';
 import { type Member, MessagingWorld } from '../helpers/messaging-world.js';
 import { describeTaskQueue } from './task-queue.conformance.js';
 
@@ -40,6 +42,21 @@ describe('a death', () => {
     ]);
     expect(world.member(3).queue.claim()?.readData()).toBe('waits');
     expect(caller.queue.counts()).toMatchObject({ submitted: 2, running: 1, failed: 1, retried: 0 });
+  });
+
+  it('of a task worker is told to its caller also where the shared memory has no room for the whole error', () => {
+    world = new MessagingWorld();
+    const [caller, taker, manager] = [world.member(0), world.member(2), world.manager()];
+    caller.queue.give('runs', FREE);
+    taker.queue.claim();
+    const write = vi.spyOn(Overflow.prototype, 'write').mockImplementation(() => {
+      throw new Error('ENOSPC');
+    });
+    manager.keeper.recover(dead(taker, 2));
+    write.mockRestore();
+    const detail = { workerId: 2, exitCode: 0, signal: 'SIGKILL', tries: 1 };
+    const { message } = new ServerError('ERR_TASK_WORKER_DIED', detail);
+    expect(values(caller)).toMatchObject([{ code: 'ERR_TASK_WORKER_DIED', detail, message }]);
   });
 
   it('of a task worker lets the task run again, before those that came later, as often as allowed', () => {

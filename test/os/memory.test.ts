@@ -3,7 +3,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createMessagePair, DescriptorMessage, LONGEST_MESSAGE } from '../../src/os/descriptor-passing.js';
-import { clearDoorbell, closeDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
+import { clearDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
 import {
   addressOf,
   allocateStable,
@@ -18,6 +18,7 @@ import {
 import { duplicateTo, tryLock } from '../../src/os/lock.js';
 import { createSharedFile, mapRing, mapShared, PAGE_BYTES, punchHole } from '../../src/os/memory.js';
 import { SyscallError } from '../../src/os/syscall-error.js';
+import { closeDoorbell } from '../helpers/doorbell.js';
 
 const cleanUp: (() => void)[] = [];
 afterEach(() => {

@@ -3,10 +3,11 @@ import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BlockingPoller } from '../../src/os/blocking-poller.js';
 import { createBlockingPoller, createPoller } from '../../src/os/create-poller.js';
-import { clearDoorbell, closeDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
+import { clearDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
 import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
 import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../../src/os/poller.js';
 import { closeDescriptor, connectTcp, receive, send, socketError } from '../../src/os/socket.js';
+import { closeDoorbell } from '../helpers/doorbell.js';
 import { poll } from '../helpers/server-process.js';
 
 const space = allocateStable(1 << 16);

@@ -12,7 +12,7 @@ import { StopWish } from '../../src/master/stop-wish.js';
 import { Region } from '../../src/memory/region.js';
 import { PeerLoop } from '../../src/messaging/peer-loop.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
-import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.js';
+import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
 import { checkIsolation } from '../../src/os/isolation.js';
 import { loadDispatch } from '../../src/reactor/dispatch/custom.js';
 import type { Runtime, StartContext } from '../../src/server/context.js';
@@ -21,6 +21,7 @@ import { startMaster } from '../../src/server/start-master.js';
 import { heapArguments } from '../../src/util/heap-argument.js';
 import { Log } from '../../src/util/log.js';
 import { version } from '../../src/version.js';
+import { closeDoorbell } from '../helpers/doorbell.js';
 import { eventually } from '../helpers/eventually.js';
 import { testShape } from '../helpers/test-shape.js';
 

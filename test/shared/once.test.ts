@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Arena } from '../../src/shared/arena.js';
 import { Once, OnceCells, onceFigures, settleDeadOnce } from '../../src/shared/once.js';
 import { Calls } from '../../src/shared/waiting/calls.js';
@@ -12,16 +12,17 @@ afterEach(() => {
   for (const { descriptor } of arenas.splice(0)) closeSync(descriptor);
 });
 
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 /** Several processes, made up, over one arena: 2 keys, results of 16 bytes. */
-function processes() {
+function processes(schema = 'once with 2 keys of 8 bytes, results of 16 bytes, for 8 waiters') {
   const dead = new Set<number>();
   const clock = new FakeClock();
   const kernel = { isRunning: (pid: number) => !dead.has(pid), startTimeOf: () => '1' };
   const arena = Arena.create({ pid: 1, ...kernel });
   arenas.push(arena);
-  const schema = 'once with 2 keys of 8 bytes, results of 16 bytes, for 8 waiters';
   const object = (pid: number) =>
-    Arena.open(arena.descriptor, { pid, ...kernel }).attach({ kind: 'once', name: 'it', schema, bytes: 1024 });
+    Arena.open(arena.descriptor, { pid, ...kernel }).attach({ kind: 'once', name: 'it', schema, bytes: 32_768 });
   const cells = (pid: number) => {
     const waiting = new Waiting({ clock, soon: (callback) => void clock.setTimeout(callback, 0) });
     return new OnceCells(object(pid), { waiting, patienceMs: 20, now: () => clock.now() });
@@ -96,6 +97,26 @@ describe('once', () => {
       /has 2 keys, and all are in use/,
     );
   });
+});
+
+it('looks at each slot a few times under the guard, however many keys are computed and waited for', async () => {
+  const keys = 64;
+  const pids = [10, 11, 12, 13, 14, 15, 16, 17];
+  const slots = keys * pids.length;
+  const all = processes(`once with ${keys} keys of 8 bytes, results of 16 bytes, for ${slots} waiters`);
+  const cells = pids.map((pid) => all.cells(pid));
+  const load = vi.spyOn(Atomics, 'load');
+  let finish = (): void => {};
+  const lead = () => new Promise<Buffer>((resolve) => (finish = () => resolve(Buffer.from('x'))));
+  for (let k = 0; k < keys; k++) for (const each of cells) void each.run(Buffer.from(`${k}`), { lead, leaseMs: 0 });
+  expect(load.mock.calls.length / slots).toBeLessThan(6 * slots);
+  load.mockClear();
+  finish();
+  await all.pass(0);
+  await settle();
+  expect(load.mock.calls.length).toBeGreaterThan(slots);
+  expect(load.mock.calls.length).toBeLessThan(12 * slots);
+  load.mockRestore();
 });
 
 /** A call that computes until it is told to finish. */

@@ -6,7 +6,8 @@ import { lockQueue, settleDeadLock } from '../../src/shared/lock.js';
 import { semaphoreQueue } from '../../src/shared/semaphore.js';
 import { acquire, tryAcquire } from '../../src/shared/waiting/held.js';
 import { FREE, Queue, type QueueParts, queueBytes } from '../../src/shared/waiting/queue.js';
-import { Waiting } from '../../src/shared/waiting/waiting.js';
+import { type Waiter, Waiting } from '../../src/shared/waiting/waiting.js';
+import { type Clock, systemClock } from '../../src/util/index.js';
 import { FakeClock } from '../helpers/fake-clock.js';
 import { follow } from '../helpers/follow.js';
 
@@ -298,4 +299,57 @@ it('a queue that is full of dead waiters is not full for whoever does not wait',
   expect(tryAcquire(all.queue(12), EXCLUSIVE)).toBeUndefined();
   held.release();
   expect(tryAcquire(all.queue(12), EXCLUSIVE)).toMatchObject({ ownerDied: false });
+});
+
+describe('the timer', () => {
+  const waiters = (clock: Clock, log: string[] = []) => {
+    const waiting = new Waiting({ clock });
+    const { owners } = locks().object(10);
+    const add = (isAwaited = true): Waiter => {
+      const waiter = { isAwaited, look: () => log.push('look'), lookForDead: () => log.push('dead') };
+      waiting.add(waiter, owners);
+      return waiter;
+    };
+    return { waiting, add };
+  };
+
+  it.each(['with', 'without'])('of a process %s a doorbell looks in its time, however often waiters come', (bell) => {
+    const clock = new FakeClock();
+    const log: string[] = [];
+    const { waiting, add } = waiters(clock, log);
+    if (bell === 'with') waiting.setRinger(() => {}, 1);
+    add();
+    for (let ms = 0; ms < 500; ms += 0.5) {
+      waiting.remove(add());
+      clock.advance(0.5);
+    }
+    expect(log.filter((each) => each === 'dead').length).toBeGreaterThanOrEqual(3);
+  });
+
+  it('looks sooner when a waiter comes after it had slowed down', () => {
+    const clock = new FakeClock();
+    const log: string[] = [];
+    const { add } = waiters(clock, log);
+    add();
+    clock.advance(100);
+    log.length = 0;
+    add();
+    clock.advance(1);
+    expect(log.slice(0, 2)).toEqual(['look', 'look']);
+  });
+
+  it('keeps the process from ending once one that is awaited has come', () => {
+    let timer: NodeJS.Timeout | undefined;
+    const setTimer = (callback: () => void): NodeJS.Timeout => {
+      clearTimeout(timer);
+      timer = setTimeout(callback, 60_000);
+      return timer;
+    };
+    const { add } = waiters({ ...systemClock, now: () => 0, setTimeout: setTimer });
+    add(false);
+    expect(timer?.hasRef()).toBe(false);
+    add(true);
+    expect(timer?.hasRef()).toBe(true);
+    clearTimeout(timer);
+  });
 });

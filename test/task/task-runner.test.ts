@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import { ServerError } from '../../src/errors/index.js';
+import { Overflow } from '../../src/messaging/overflow.js';
 import type { TaskOutcome } from '../../src/messaging/task-queue.js';
 import { type Task, TaskRunner, type TaskRunnerParts } from '../../src/task/task-runner.js';
 import { type Deferred, deferred } from '../../src/util/deferred.js';
@@ -166,6 +167,69 @@ describe('a task', () => {
     expect(tasks.pending).toBe(1);
     await eventually(() => expect(ended().get(large)).toEqual({ failed: false, value: 600_000 }));
   });
+});
+
+describe('a result that the shared memory does not take', () => {
+  const noRoom = (): ServerError<'ERR_DATA_STORE'> =>
+    expect.objectContaining({
+      code: 'ERR_DATA_STORE',
+      message: expect.stringMatching(/\d+ bytes .*: ENOSPC: no space/),
+    });
+  let write: MockInstance;
+  beforeEach(() => {
+    write = vi.spyOn(Overflow.prototype, 'write').mockImplementation(() => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    });
+  });
+  afterEach(() => write.mockRestore());
+
+  it.each([
+    ['a value', (task: Deferred<unknown>) => task.resolve('x'.repeat(900))],
+    ['an error', (task: Deferred<unknown>) => task.reject(new RangeError('x'.repeat(900)))],
+  ])('is an error for its caller alone where it is %s: the tasks beside it go on', async (_title, end) => {
+    const tasks = held();
+    const it = runner({ concurrency: 3 });
+    give('ends', 'goes on', 'too');
+    it.take(yes);
+    end(tasks.get('ends') as Deferred<unknown>);
+    await settle();
+    expect(it.pending).toBe(2);
+    expect(running).toEqual([0, 1, 2, 3, 2]);
+    for (const name of ['goes on', 'too']) tasks.get(name)?.resolve(name);
+    await settle();
+    expect(it.pending).toBe(0);
+    expect(Object.fromEntries(ended())).toEqual({
+      ends: { failed: true, value: noRoom() },
+      'goes on': { failed: false, value: 'goes on' },
+      too: { failed: false, value: 'too' },
+    });
+  });
+
+  it('is an error for its caller where the callback has returned it at once', () => {
+    run = () => 'x'.repeat(900);
+    give('it');
+    const it = runner();
+    it.take(yes);
+    expect([it.pending, ended().get('it')]).toEqual([0, { failed: true, value: noRoom() }]);
+  });
+});
+
+it('a task whose end throws ends with that error, and the one beside it goes on', async () => {
+  const tasks = held();
+  give('it', 'other');
+  const it = runner({ concurrency: 2 });
+  it.take(yes);
+  const finish = vi.spyOn(taskWorker.queue, 'finish').mockImplementationOnce(() => {
+    throw new Error('once');
+  });
+  tasks.get('it')?.resolve('done');
+  await settle();
+  expect(finish).toHaveBeenCalledTimes(2);
+  expect(it.pending).toBe(1);
+  expect(ended().get('it')).toMatchObject({ failed: true, value: { message: 'once' } });
+  tasks.get('other')?.resolve('done');
+  await settle();
+  expect(ended().get('other')).toEqual({ failed: false, value: 'done' });
 });
 
 describe('how many run at once', () => {

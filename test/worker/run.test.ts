@@ -5,11 +5,12 @@ import { CONTROL_DESCRIPTOR, type Inheritance, type ProcessRole } from '../../sr
 import { CheckIn, type CheckInParts } from '../../src/memory/check-in.js';
 import { Region } from '../../src/memory/region.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
-import { closeDoorbell, type DoorbellDescriptors } from '../../src/os/doorbell.js';
+import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
 import type { Poller } from '../../src/os/poller.js';
 import { Log } from '../../src/util/log.js';
 import { runWorker, type WorkerPlace } from '../../src/worker/run.js';
 import { Worker, type WorkerParts } from '../../src/worker/worker.js';
+import { closeDoorbell } from '../helpers/doorbell.js';
 import { testShape } from '../helpers/test-shape.js';
 import { FakeConnection } from './world.js';
 

@@ -1,15 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CloseCode, Event, Request } from '../../src/ipc/frame.js';
 import { WorkerField } from '../../src/memory/boards.js';
-import {
-  clearDoorbell,
-  closeDoorbell,
-  createDoorbell,
-  type DoorbellDescriptors,
-  ringDoorbell,
-} from '../../src/os/doorbell.js';
+import { clearDoorbell, createDoorbell, type DoorbellDescriptors, ringDoorbell } from '../../src/os/doorbell.js';
 import { type Poller, READABLE } from '../../src/os/poller.js';
-import { readableNow } from '../helpers/doorbell.js';
+import { closeDoorbell, readableNow } from '../helpers/doorbell.js';
 import { type Frame, settle, WorkerWorld } from './world.js';
 
 const receive = (fd: number, payload = 'x'): Frame => ({ type: Event.receive, fd, payload });

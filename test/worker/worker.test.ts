@@ -324,6 +324,17 @@ describe('release', () => {
     expect(world.around.sent()).toMatchObject([{ type: Request.send, text: 'answer' }]);
   });
 
+  it('keeps its place until the messages that it has taken were read', async () => {
+    const world = await WorkerWorld.serving();
+    Object.assign(world.messaging, { pending: 1, isReading: true });
+    world.manager({ type: 'release', deadlineMs: 1000 });
+    world.turn();
+    await settle();
+    expect([world.messaging.isReceiving, world.notified]).toEqual([false, []]);
+    world.messaging.delivered();
+    expect(world.notified).toEqual(['released']);
+  });
+
   it('finishes messages and tasks that are pending', async () => {
     const world = await WorkerWorld.serving();
     world.messaging.pending = 1;

@@ -204,6 +204,8 @@ export class FakeMessaging {
   expectsResult = false;
   hasResult = false;
   isReceiving = false;
+  isReading = false;
+  delivered = (): void => {};
   deliver: (data: unknown, from: number) => void = () => {};
   readonly messenger = {
     wantsTurn: () => {},
@@ -213,6 +215,10 @@ export class FakeMessaging {
     },
     stopReceiving: () => {
       this.isReceiving = false;
+    },
+    whenDelivered: (callback: () => void) => {
+      if (this.isReading) this.delivered = callback;
+      else callback();
     },
   };
 

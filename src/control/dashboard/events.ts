@@ -48,10 +48,6 @@ export class Events {
     return this.#viewers.size >= MOST_STREAMS;
   }
 
-  get viewerNum(): number {
-    return this.#viewers.size;
-  }
-
   /**
    * Begins a stream, with the whole state at once: the browser's Last-Event-ID needs no look, older states are not kept.
    * @param isAllowed asked at each event: false ends the stream

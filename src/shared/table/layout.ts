@@ -18,6 +18,8 @@
  * it is named by the journal of its stripe, so that whoever inherits the lock of a dead owner takes it out of its chain and
  * gives it back to the allocator.
  */
+
+import { alignTo } from '../../util/align.js';
 import { type Columns, even } from './columns.js';
 
 /** One cache line. */
@@ -96,8 +98,4 @@ export function layOutTable({ rows, columns, keyBytes, isEvicting }: LayoutParts
 /** @returns where the stripe of that hash begins */
 export function stripeOf(hash: number): number {
   return STRIPES_AT + (hash & (STRIPES - 1)) * LINE_WORDS;
-}
-
-function alignTo(value: number, unit: number): number {
-  return Math.ceil(value / unit) * unit;
 }

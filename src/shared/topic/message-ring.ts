@@ -14,6 +14,7 @@
  */
 import { ServerError } from '../../errors/index.js';
 import { float64, int32, layoutRecord } from '../../memory/record.js';
+import { alignTo } from '../../util/align.js';
 import type { SharedObject } from '../arena.js';
 import { OwnedLock } from '../owned-lock.js';
 
@@ -375,7 +376,7 @@ export class MessageRing {
 }
 
 function ringAt(subscribers: number): number {
-  return align(HEADER_BYTES + subscribers * SLOT_BYTES);
+  return alignTo(HEADER_BYTES + subscribers * SLOT_BYTES, MESSAGE_HEAD_BYTES);
 }
 
 function stateAt(version: number): number {
@@ -383,9 +384,5 @@ function stateAt(version: number): number {
 }
 
 function messageBytes(bytes: number): number {
-  return MESSAGE_HEAD_BYTES + align(bytes);
-}
-
-function align(bytes: number): number {
-  return Math.ceil(bytes / MESSAGE_HEAD_BYTES) * MESSAGE_HEAD_BYTES;
+  return MESSAGE_HEAD_BYTES + alignTo(bytes, MESSAGE_HEAD_BYTES);
 }

@@ -40,6 +40,7 @@ export class Waiting {
   #ring: ((bell: number) => void) | undefined;
   #ownBell = -1;
   #timer: TimerHandle | undefined;
+  #dueMs = 0;
   #delayMs = 0;
   #lookedForDeadMs = 0;
   #isSoon = false;
@@ -67,7 +68,9 @@ export class Waiting {
     }
     this.#waiters.add(waiter);
     this.#delayMs = this.#hasBell ? FIRST_WITH_BELL_MS : FIRST_MS;
-    this.#restart();
+    // A timer that is due before is not put off: with a new waiter at any time none would ever look.
+    if (this.#timer === undefined || this.clock.now() + this.#delayMs < this.#dueMs) this.#restart();
+    else if (waiter.isAwaited) (this.#timer as Partial<NodeJS.Timeout>).ref?.();
   }
 
   remove(waiter: Waiter): void {
@@ -110,9 +113,10 @@ export class Waiting {
 
   #restart(): void {
     this.#stop();
+    this.#dueMs = this.clock.now() + this.#delayMs;
     this.#timer = this.clock.setTimeout(() => this.#tick(), this.#delayMs);
-    const handle = this.#timer as { unref?: () => void } | undefined;
-    if (![...this.#waiters].some(({ isAwaited }) => isAwaited)) handle?.unref?.();
+    if ([...this.#waiters].some(({ isAwaited }) => isAwaited)) return;
+    (this.#timer as Partial<NodeJS.Timeout>).unref?.();
   }
 
   #stop(): void {
