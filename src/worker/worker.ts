@@ -442,17 +442,16 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#checkPurpose();
   }
 
-  /**
-   * Looks in shared memory for clients that are gone, and room for those that wait. Needed where nobody tells it: a worker
-   * that leaves gets no frames, and in BASE mode the process that owned the connection may have died.
-   */
+  /** For clients that are gone, and for room: nobody tells a worker that leaves, or whose connection's owner (BASE mode) has died. */
   lookForGone(): void {
     this.#parts.outbox.poll();
     if (!this.#hasFrames) for (const service of this.#services) service.poll();
   }
 
   #checkPurpose(): void {
-    if (this.#owes || this.hasWork || this.#ending) return;
+    if (this.#owes || this.#ending) return;
+    // Since the turn: who gives back the place of a message rings for nobody.
+    if (this.hasWork) return this.#poller.wakeSoon();
     if (this.#purpose === 'settle') {
       if (!this.#settledSent) this.#parts.channel.send({ type: 'settled' });
       this.#settledSent = true;

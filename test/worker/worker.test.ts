@@ -386,6 +386,32 @@ describe('release', () => {
     expect([world.notified, world.exits]).toEqual([['released'], [0]]);
   });
 
+  it.each(['stop', 'release'] as const)('takes another turn for what came since the last one: %s', async (type) => {
+    const world = await WorkerWorld.serving();
+    const none = (): void => {};
+    let looks = Number.NEGATIVE_INFINITY;
+    world.worker.setSource({
+      ...{ attach: none, release: none, stop: none, take: () => false, hasWork: false, holdsUntilFinished: true },
+      ...{ isFree: false, look: none },
+      // Looked at when the turn is over: then comes what nobody rings for, the place of a message.
+      get pending() {
+        if (++looks === 1) world.messaging.hasWork = true;
+        return looks < 0 ? 1 : 0;
+      },
+    });
+    world.manager({ type, deadlineMs: 1000 });
+    world.turn();
+    await settle();
+    world.isDue = false;
+    looks = 0;
+    world.worker.turnEnd();
+    expect([world.exits, world.isDue]).toEqual([[], true]);
+    world.messaging.hasWork = false;
+    world.turn();
+    await settle();
+    expect(world.exits).toEqual([0]);
+  });
+
   it('of BASE mode dismisses and hands over its sockets before it says so', async () => {
     const steps: string[] = [];
     let handedOver = (): void => {};
