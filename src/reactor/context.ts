@@ -135,6 +135,8 @@ export class ReactorContext {
   readonly scratchAddress = addressOf(this.scratch);
   /** In ms of `monotonicMs()`, looked up once per turn. */
   now = monotonicMs();
+  /** BASE mode: its connections will go to another process, so nothing begins that cannot go on there. */
+  isLeaving = false;
   /** Connections with more to read than one turn's share. */
   again: Connection[] = [];
   /** Connections with more to write than one turn's share. */

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CloseCode, CloseFlag, Event, markOf, Request, SendFlag } from '../../src/ipc/frame.js';
 import { filePayload } from '../../src/ipc/frames/file.js';
+import { takenPayload } from '../../src/ipc/frames/http.js';
 import { WorkerField } from '../../src/memory/boards.js';
 import { peerOf } from '../../src/memory/layout.js';
 import { AF_INET } from '../../src/os/constants.js';
@@ -302,6 +303,46 @@ describe('connections that cannot be handed over', () => {
     world.turn();
     vi.runAllTimers();
     expect([done.mock.calls.length, world.context.connections.size]).toEqual([1, 1]);
+  });
+
+  it('are those amid an upload too, which finish it; no other upload begins meanwhile', () => {
+    const world = new ReactorWorld({ workers: 2, port: { http: someHttp } });
+    const upload = sized('x'.repeat(200_000));
+    const [one, other] = [world.connect(0), world.connect(1)];
+    world.clientSends(one, upload.slice(0, 1000));
+    const done = vi.fn();
+    world.workers.setField(0, WorkerField.dismissing, 1);
+    world.handoff.dismiss(1000, done);
+    world.clientSends(other, upload.slice(0, 1000));
+    for (let i = 0; i < 3; i++) world.turn();
+    vi.advanceTimersByTime(500);
+    expect([done.mock.calls.length, world.take(1)]).toEqual([0, []]);
+    for (let at = 1000; at < upload.length; at += 50_000) {
+      world.clientSends(one, upload.slice(at, at + 50_000));
+      for (const { type, detail } of world.take(0)) {
+        if (type === Event.body) world.sends(one, [{ type: Request.taken, detail, payload: takenPayload(50_000) }]);
+      }
+    }
+    world.turn();
+    vi.advanceTimersByTime(0);
+    expect([done.mock.calls.length, one.isClosed, other.isClosed]).toEqual([1, false, false]);
+    const snapshots = world.handoff.handOver();
+    expect(snapshots.map(({ record }) => record.kind)).toEqual(['connection', 'connection']);
+  });
+
+  it('are reset at the deadline also where they are amid an upload', () => {
+    const world = new ReactorWorld({ port: { http: someHttp } });
+    const connection = world.connect(0);
+    world.clientSends(connection, sized('x'.repeat(200_000)).slice(0, 1000));
+    const done = vi.fn();
+    world.handoff.dismiss(1000, done);
+    vi.advanceTimersByTime(999);
+    world.turn();
+    expect(connection.isClosed).toBe(false);
+    vi.advanceTimersByTime(1);
+    world.turn();
+    vi.runAllTimers();
+    expect([connection.isClosed, done.mock.calls.length]).toEqual([true, 1]);
   });
 
   it('are not in the snapshot', () => {

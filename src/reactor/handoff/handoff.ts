@@ -48,15 +48,18 @@ export class Handoff {
 
   /**
    * Closes connections that cannot be handed off (TLS keys stay in this process): their workers may still reply, and
-   * queued replies are flushed first; after `deadlineMs` they are reset. `done` is called, later, when there are none.
+   * queued replies are flushed first; after `deadlineMs` they are reset. Those that are amid an upload finish it, also one
+   * that their worker has not heard of yet. `done` is called, later, when there are none of either.
    */
   dismiss(deadlineMs: number, done: () => void): void {
     const { context, admission } = this.#parts;
     context.wake();
+    context.isLeaving = true;
     for (const connection of this.#bound()) connection.protocol.dismiss(connection);
     const timer = setTimeout(() => {
       context.wake();
       this.#giveUp();
+      this.#resetUnfinished();
     }, deadlineMs);
     admission.isDismissing = true;
     this.#dismissed = () => {
@@ -68,7 +71,7 @@ export class Handoff {
 
   /** Called at the end of each turn. */
   check(): void {
-    if (this.#dismissed === undefined || this.#parts.admission.isShakingHands || this.#bound().length > 0) return;
+    if (this.#dismissed === undefined || this.#parts.admission.isShakingHands || this.#mustStay()) return;
     const done = this.#dismissed;
     this.#dismissed = undefined;
     done();
@@ -144,18 +147,26 @@ export class Handoff {
   #resetUnfinished(): void {
     const { context, ending } = this.#parts;
     for (const connection of context.connections.list()) {
-      const { protocol, isClosing, out } = connection;
-      const isUnfinished = !isClosing && protocol.canGoOver?.(connection) === false;
-      if (isUnfinished || out?.isTakenAway === true) {
+      if (isUnfinished(connection) || connection.out?.isTakenAway === true) {
         ending.reset(connection, CloseCode.WORKER_REPLACED);
       }
     }
+  }
+
+  #mustStay(): boolean {
+    const isBound = ({ transport }: Connection): boolean => !transport.canHandOff;
+    return this.#parts.context.connections.list().some((each) => isBound(each) || isUnfinished(each));
   }
 
   /** Connections that cannot be handed over. */
   #bound(): Connection[] {
     return this.#parts.context.connections.list().filter(({ transport }) => !transport.canHandOff);
   }
+}
+
+/** What it is amid cannot go on in another process. */
+function isUnfinished(connection: Connection): boolean {
+  return !connection.isClosing && connection.protocol.canGoOver?.(connection) === false;
 }
 
 function isClient({ kind }: SnapshotRecord): boolean {

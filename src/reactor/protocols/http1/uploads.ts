@@ -23,10 +23,12 @@ export class Uploads {
 
   /** @returns that worker if it takes uploads, or another one; undefined: none does, the connection waits */
   ringFor(connection: Connection, chosen: WorkerRing): WorkerRing | undefined {
+    const { context } = this.#parts;
+    if (context.isLeaving) return this.#hold(connection);
     if (!this.#isDismissing(chosen.worker)) return chosen;
     const other = this.#nextWorker();
     if (other === NO_WORKER) return this.#hold(connection);
-    return this.#parts.context.ring(other);
+    return context.ring(other);
   }
 
   waits(connection: Connection): boolean {
@@ -54,7 +56,7 @@ export class Uploads {
 
   /** Once per turn: resumes uploads that wait for a worker. */
   readHeld(): void {
-    if (this.#held.size === 0 || this.#nextWorker() === NO_WORKER) return;
+    if (this.#held.size === 0 || this.#parts.context.isLeaving || this.#nextWorker() === NO_WORKER) return;
     const held = [...this.#held];
     this.stop();
     for (const connection of held) if (!connection.isClosed) this.#parts.reading.readSoon(connection);
