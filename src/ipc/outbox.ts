@@ -456,8 +456,8 @@ export class Outbox {
       this.#askForRoom(state);
       return !state.asked && !ring.waitForRoom();
     }
-    const passed = isOwn ? passPiece(link, state.sessionId, item, state.window) : 0;
-    if (passed > 0) {
+    const passed = isOwn ? passPiece(link, state.sessionId, item, state.window) : -1;
+    if (passed >= 0) {
       this.#countSent(passed);
       return this.#haveLeft(state, { items: 1, bytes: passed });
     }
