@@ -26,22 +26,23 @@ export class RoomQuestions implements FrameService<Buffer> {
   #flags = 0;
   #last = 0;
 
-  /** @param room whose members are asked for; rejects with ERR_ROOM_QUESTION */
+  /** @param room whose members are asked for; rejects with ERR_ROOM_QUESTION, ERR_ROOM_BUFFER_FULL, ERR_NO_ROOMS */
   async members(outbox: Outbox, room: string): Promise<number[]> {
-    const answers = await this.#ask((number) => outbox.rooms.ask(packQuestion(number, room)));
+    const answers = await this.#ask(outbox, (number) => outbox.rooms.ask(packQuestion(number, room)));
     return answers.flatMap(({ members }) => members);
   }
 
-  /** Of one connection; rejects with ERR_ROOM_QUESTION. */
+  /** Of one connection; rejects as `members`. */
   async roomsOf(outbox: Outbox, sessionId: number): Promise<string[]> {
-    const answers = await this.#ask((number) => outbox.rooms.askFor(sessionId, packQuestion(number, '')));
+    const answers = await this.#ask(outbox, (number) => outbox.rooms.askFor(sessionId, packQuestion(number, '')));
     return answers.flatMap(({ rooms }) => rooms);
   }
 
-  #ask(send: (number: number) => number): Promise<readonly RoomAnswer[]> {
+  #ask(outbox: Outbox, send: (number: number) => number | undefined): Promise<readonly RoomAnswer[]> {
     if (!this.isHeard) throw new ServerError('ERR_ROOM_QUESTION', { why: 'this process is no worker' });
     const number = ++this.#last;
     const missing = send(number);
+    if (missing === undefined) throw outbox.lastError as ServerError;
     if (missing === 0) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ServerError } from '../../src/errors/index.js';
 import { Event, PieceFlag, wordOf } from '../../src/ipc/frame.js';
 import { packMembers, packRooms, readQuestion } from '../../src/ipc/frames/room-question.js';
 import type { Outbox } from '../../src/ipc/outbox.js';
@@ -8,14 +9,15 @@ import { RoomQuestions } from '../../src/websocket/room-questions.js';
 let questions: RoomQuestions;
 /** What was asked: the connection (0: of all), the question's number and its room. */
 let asked: { fd: number; number: number; room: string }[];
-/** How many reactors will answer. */
-let reactors: number;
+/** How many reactors will answer; undefined: questions are refused. */
+let reactors: number | undefined;
 
-const ask = (fd: number, payload: Buffer): number => {
+const ask = (fd: number, payload: Buffer): number | undefined => {
   asked.push({ fd, ...readQuestion(payload, 0, payload.length) });
   return reactors;
 };
 const outbox = {
+  lastError: new ServerError('ERR_ROOM_BUFFER_FULL', { queuedBytes: 2, limitBytes: 1 }),
   rooms: { ask: (payload: Buffer) => ask(0, payload), askFor: (fd: number, payload: Buffer) => ask(fd, payload) },
 } as unknown as Outbox;
 
@@ -90,6 +92,14 @@ describe('a question about rooms', () => {
     questions.deliver(questions.take({ word, bytes, payloadAt: 0, length: 16 } as unknown as RingReader));
     tell(packMembers(1, [8]));
     expect(await members).toEqual([8]);
+  });
+
+  it('that is refused, because a reactor does not keep up, says so', async () => {
+    reactors = undefined;
+    const refused = { code: 'ERR_ROOM_BUFFER_FULL' };
+    await expect(questions.members(outbox, 'a')).rejects.toMatchObject(refused);
+    await expect(questions.roomsOf(outbox, 64)).rejects.toMatchObject(refused);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it('is given up after five seconds, and a late answer harms nobody', async () => {
