@@ -84,12 +84,12 @@ export function commitPiece(ring: RingWriter, state: OutState, { items, bytes }:
     at += data.length - from;
   }
   const { data, at: from, frame } = held[items - 1] as HeldData;
-  const { type, flags, lastFlags, detail } = frame;
+  const { type, flags, lastFlags, moreFlags, detail } = frame;
   const end = from + bytes - (at - ring.payloadAt);
   encode(data, from, end, ring.bytes, at);
   const isLast = end === data.length;
   const isPiece = type === Request.send && items === 1 && (keepsPlace || end - from < data.length);
   const more = keepsPlace || !isLast ? SendFlag.more : 0;
   if (isPiece) ring.commit(type, more, OWN_MARK, sessionId, bytes);
-  else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, sessionId, bytes);
+  else ring.commit(type, isLast ? flags : (flags & ~lastFlags) | moreFlags, detail, sessionId, bytes);
 }

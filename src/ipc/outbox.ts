@@ -391,13 +391,15 @@ export class Outbox {
 
   #holdReply(state: OutState, reply: Reply): boolean {
     const { type, flags, lastFlags, detail } = reply;
-    const parts = keptOf(reply, this.#linkOf(state.sessionId).ring, this.rooms.areThere);
+    const { areThere } = this.rooms;
+    const moreFlags = areThere ? reply.moreFlags : 0;
+    const parts = keptOf(reply, this.#linkOf(state.sessionId).ring, areThere);
     const last = parts.pop() ?? nothing;
     for (const piece of parts) {
-      this.#hold(state, piece, { type, flags: flags & ~lastFlags, lastFlags, detail });
+      this.#hold(state, piece, { type, flags: (flags & ~lastFlags) | moreFlags, lastFlags, moreFlags, detail });
       if (!this.#table.isOpen(state.sessionId)) return false;
     }
-    return this.#hold(state, last, { type, flags, lastFlags, detail });
+    return this.#hold(state, last, { type, flags, lastFlags, moreFlags, detail });
   }
 
   #holdItem(state: OutState, item: HeldItem): void {

@@ -23,7 +23,7 @@ export function passPiece(link: ReactorLink, sessionId: number, item: HeldData, 
   const piece = new Reply(frame.type, frame.lastFlags);
   piece.sessionId = sessionId;
   piece.detail = frame.detail;
-  piece.flags = isLast ? frame.flags : frame.flags & ~frame.lastFlags;
+  piece.flags = isLast ? frame.flags : (frame.flags & ~frame.lastFlags) | frame.moreFlags;
   if (typeof data === 'string') piece.text = data.slice(at, at + length);
   else piece.body = data.subarray(at, at + length);
   return passDirectly(link, piece) ? length : -1;

@@ -126,7 +126,7 @@ describe('the order', () => {
 });
 
 describe('a chunk of an event stream', () => {
-  const { last } = AnswerFlag;
+  const { last, more } = AnswerFlag;
   const [fd = 0] = FDS;
 
   /** The frames of answers that come while the reactor takes all, and confirms it. */
@@ -143,17 +143,31 @@ describe('a chunk of an event stream', () => {
     return frames;
   }
 
+  function chunk(body: Buffer, flags = 0): boolean {
+    const reply = new Reply(Request.answer, last, more);
+    const text = `${body.length.toString(16)}\r\n`;
+    return outbox.reply(Object.assign(reply, { sessionId: fd, flags, text, body, tail: '\r\n' }));
+  }
+
+  it('that is longer than a frame says in each but the last one that more follow: a join may have overtaken it', () => {
+    start(1 << 17);
+    for (const flags of [0, last]) chunk(Buffer.alloc(200_000, 'x'), flags);
+    const frames = takeAnswers();
+    const ends = [...frames.entries()].filter(([, [, flags]]) => (flags & more) === 0);
+    expect(ends.map(([, [text, flags]]) => [text.endsWith('x\r\n') || text === '\r\n', flags])).toEqual([
+      [true, 0],
+      [true, last],
+    ]);
+    expect(ends.at(-1)?.[0]).toBe(frames.length - 1);
+    expect(frames.map(([text]) => text).join('')).toBe(`30d40\r\n${'x'.repeat(200_000)}\r\n`.repeat(2));
+  });
+
   it.each([
     [1 << 16, 16_384],
     [1 << 17, 16_384],
     [1 << 20, 60_000],
   ])('is one frame, though the client does not keep up (ring of %i, chunk of %i bytes)', (ringBytes, chunkBytes) => {
     start(1 << 17, ringBytes);
-    const chunk = (body: Buffer, flags = 0): boolean => {
-      const reply = new Reply(Request.answer, last);
-      const text = `${body.length.toString(16)}\r\n`;
-      return outbox.reply(Object.assign(reply, { sessionId: fd, flags, text, body, tail: '\r\n' }));
-    };
     const bodies = Array.from({ length: 20 }, (_, at) => Buffer.alloc(at % 2 ? chunkBytes : 5, `${at % 10}`));
     for (const [at, body] of bodies.entries()) chunk(body, at === bodies.length - 1 ? last : 0);
     expect(outbox.isEmpty).toBe(false);

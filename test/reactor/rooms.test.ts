@@ -226,6 +226,35 @@ describe('a stream of server-sent events', () => {
     }
   });
 
+  it('gets what comes in the midst of a piece behind it', () => {
+    const { world, connection, answer } = stream(JoinAs.events);
+    world.sends(connection, [answer('begun, ', AnswerFlag.more)]);
+    for (const text of ['one', 'two']) {
+      publish(world, 'a', text, {}, peerOf(1, 0));
+      world.turn();
+    }
+    world.sends(connection, [answer('goes on, ', AnswerFlag.more)]);
+    expect(world.client(connection).got).toBe('head;begun, goes on, ');
+    world.sends(connection, [answer('whole;')]);
+    publish(world, 'a', 'three', {}, peerOf(1, 0));
+    world.turn();
+    const events = ['one', 'two', 'three'].map((text) => `data: ${text}\n\n`);
+    expect(world.client(connection).got).toBe(`head;begun, goes on, whole;${events.join('')}`);
+    expect(world.board.read(0, ReactorCounter.deliveries)).toBe(3);
+  });
+
+  it('misses in the midst of a piece what is more than may wait, and what comes before the end', () => {
+    const { world, connection, answer } = stream(JoinAs.events);
+    world.sends(connection, [answer('begun;', AnswerFlag.more)]);
+    for (let i = 0; i < 40; i++) {
+      publish(world, 'a', 'x'.repeat(50_000), {}, peerOf(1, 0));
+      world.turn();
+    }
+    expect(world.board.read(0, ReactorCounter.drops)).toBe(20);
+    world.sends(connection, [answer('end', AnswerFlag.last)]);
+    expect([world.client(connection).got, world.board.read(0, ReactorCounter.drops)]).toEqual(['head;begun;end', 40]);
+  });
+
   it('is a member as long as its answer is under way', () => {
     const { world, connection, answer } = stream(JoinAs.events);
     world.sends(connection, [answer('end', AnswerFlag.last)]);
