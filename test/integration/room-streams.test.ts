@@ -57,6 +57,16 @@ describe('what other processes publish', () => {
   });
 });
 
+describe('the rooms of a connection', () => {
+  it('are told, though the answer is longer than a channel', async () => {
+    const { port } = await startServer('room-streams.js', { options: { channelSize: 65_536 } });
+    const client = await HttpClient.connect(port);
+    const { body } = await client.send(request('/rooms')).answer();
+    expect(body).toBe('data: 1000 rooms\n\n');
+    await client.close();
+  });
+});
+
 describe('one publish', () => {
   it('reaches sockets and event streams, of every worker and HTTP version, and ends with them', async () => {
     const { port } = await startServer('room-streams.js', { options: { workerNum: 2, reactorNum: 2 } });
