@@ -219,7 +219,7 @@ export class WorkerRing {
     this.#writeSpilled();
     if ((this.#half || this.readLimit === 0) && this.#ring.waitForRoom()) return [];
     this.#writeSpilled();
-    if (this.readLimit === 0) return [];
+    if (this.readLimit === 0) return this.takeRelieved(); // events fill it again, and the worker is to ring again
     this.#half = false;
     const relieved = this.#stalled;
     this.#stalled = [];
