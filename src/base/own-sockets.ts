@@ -12,8 +12,8 @@ import { Waker, type Wakes } from '../ipc/sleep.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
-import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
-import { peerOf } from '../memory/layout.js';
+import { ReactorBoard, WorkerBoard, WorkerField } from '../memory/boards.js';
+import { LANES_PER_WORKER, peerOf } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import { slotsOfReactor } from '../memory/slot-count.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
@@ -92,16 +92,15 @@ export class BaseSockets implements OwnSockets {
 
   accept(): void {
     if (this.#acceptor !== undefined || this.#reactor === undefined) return;
-    const { id, lane, region, ports, maxConnections, reactorOptions, reusePort, turns, log } = this.#parts;
+    const { id, region, ports, maxConnections, reactorOptions, reusePort, turns, log } = this.#parts;
     const board = new ReactorBoard(region);
-    const wakers = Array.from({ length: region.shape.workerNum }, (_, worker) => this.#workerWaker(worker, lane));
     const turn = new AcceptTurn({
       id,
       region,
       maxConnections,
       slotsPerReactor: slotsOfReactor(region.shape),
       isDecided: reusePort,
-      wakerOf: (worker) => wakers[worker] as Wakes,
+      wakerOf: this.#wakersOfOthers(),
     });
     const reactor = this.#reactor;
     this.#acceptor = new Acceptor({
@@ -160,6 +159,16 @@ export class BaseSockets implements OwnSockets {
   closeAll(deadlineMs: number, done: () => void): void {
     if (this.#reactor === undefined) return done();
     this.#reactor.closeAll(deadlineMs, done);
+  }
+
+  /** Of the process that a worker has now: after a respawn it may be in another lane than this one. */
+  #wakersOfOthers(): (worker: number) => Wakes {
+    const { region } = this.#parts;
+    const workers = new WorkerBoard(region);
+    const wakers = Array.from({ length: region.shape.workerNum }, (_, worker) =>
+      Array.from({ length: LANES_PER_WORKER }, (_, lane) => this.#workerWaker(worker, lane)),
+    );
+    return (worker) => wakers[worker]?.[workers.field(worker, WorkerField.lane)] as Wakes;
   }
 
   #workerWaker(worker: number, lane: number): Waker {

@@ -263,7 +263,7 @@ export const errorTable = {
   ERR_ROOM_BUFFER_FULL: entry({
     fields: { queuedBytes: 'number', limitBytes: 'number' },
     sentence: ({ queuedBytes, limitBytes }) =>
-      `The publication was not taken: ${queuedBytes} of at most ${limitBytes} bytes wait for a reactor that does not keep up.`,
+      `Nothing more is taken for rooms: ${queuedBytes} of at most ${limitBytes} bytes wait for a reactor that does not keep up.`,
     advice: 'Publish less at once, or raise the option "sendBufferSize".',
   }),
   ERR_ROOM_NAME: entry({

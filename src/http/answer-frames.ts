@@ -19,7 +19,7 @@ const AT_THE_END = AnswerFlag.last | AnswerFlag.close | AnswerFlag.tunnel | Answ
 export class AnswerFrames {
   readonly outbox: Outbox;
   /** Reused. */
-  readonly #reply = new Reply(Request.answer, AT_THE_END);
+  readonly #reply = new Reply(Request.answer, AT_THE_END, AnswerFlag.more);
 
   constructor(outbox: Outbox) {
     this.outbox = outbox;

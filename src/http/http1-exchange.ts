@@ -400,6 +400,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   /** @param data from `plainBytes` */
   #writePlain(flags: number, data: string | Uint8Array): boolean {
+    if (this.#isMember) checkMemberPiece(data);
     return typeof data === 'string' ? this.#send(flags, data, null) : this.#send(flags, '', data);
   }
 
@@ -413,7 +414,7 @@ export class Http1Exchange implements Exchange, RawExchange {
   }
 
   #writeChunk(flags: number, data: string | Uint8Array, tail: string): boolean {
-    if (this.#isMember) checkMemberPiece(typeof data === 'string' ? Buffer.byteLength(data) : data.length);
+    if (this.#isMember) checkMemberPiece(data);
     if (typeof data === 'string' && isAscii(data)) {
       return this.#send(flags, `${data.length.toString(16)}\r\n${data}\r\n${tail}`, null);
     }
@@ -432,7 +433,8 @@ export class Http1Exchange implements Exchange, RawExchange {
 }
 
 /** @throws ServerError ERR_HTTP_SSE */
-function checkMemberPiece(length: number): void {
+function checkMemberPiece(data: string | Uint8Array): void {
+  const length = Buffer.byteLength(data);
   if (length <= MOST_MEMBER_BYTES) return;
   const expected = `at most ${MOST_MEMBER_BYTES} bytes in a stream that is a member of rooms`;
   throw new ServerError('ERR_HTTP_SSE', { field: 'data', expected, received: `${length} bytes` });

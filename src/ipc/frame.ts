@@ -189,6 +189,8 @@ export const AnswerFlag = {
   tunnel: 16,
   /** With `interim`: it is 100 Continue, the client may send its body. */
   continue: 32,
+  /** Where rooms are: further frames of the same piece follow, and nothing that is published may come between. */
+  more: 64,
   /** With `webSocket`: permessage-deflate was agreed upon. */
   deflate: 128,
 } as const;

@@ -27,11 +27,13 @@ export interface HeldFrame {
   readonly flags: number;
   /** Those of them that only the last frame bears. */
   readonly lastFlags: number;
+  /** Those that all but the last frame bear. */
+  readonly moreFlags: number;
   readonly detail: number;
 }
 
 /** Of plain sends. */
-export const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0, detail: 0 };
+export const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0, moreFlags: 0, detail: 0 };
 
 export interface HeldData {
   /** A text has characters up to U+00FF, each a byte: it is encoded when it leaves. */

@@ -11,21 +11,32 @@ export const OWN_MARK = markOf(process.pid);
 /** Asking for room and closing must find a place although packets fill the ring. */
 export const RESERVED_FOR_REQUESTS = 4096;
 
-export function wholeOf(reply: Reply): Buffer {
+function wholeOf(reply: Reply): Buffer {
   const bytes = Buffer.allocUnsafe(reply.bytes);
   reply.writeTo(bytes, 0);
   return bytes;
 }
 
 /**
+ * What waits of a reply. A send is one, however many parts it has. Where rooms are, so is an answer that a frame takes:
+ * between two frames a reactor takes what other processes publish, which must not come behind the size of a chunk.
+ */
+export function keptOf(reply: Reply, ring: RingWriter, areRooms: boolean): (Uint8Array | string)[] {
+  const isFrame = areRooms && reply.bytes <= Math.min(MAX_PAYLOAD, mostIn(ring));
+  return isFrame || reply.type === Request.send ? [wholeOf(reply)] : reply.kept;
+}
+
+/**
  * What one frame to this connection may hold: an answer in one frame is copied once and leaves in one send(2). Never more
  * than the window allows, but for a piece of the usual length.
  */
-export function longestFrame({ size }: RingWriter, { window, unconfirmed }: OutState): number {
+export function longestFrame(ring: RingWriter, { window, unconfirmed }: OutState): number {
   const most = Math.max(MAX_PAYLOAD, Math.min((window >> 1) + MAX_PAYLOAD, window - unconfirmed));
-  // What fits whenever half of the ring is free: that is what the reactor rings for.
-  return Math.min(most, size / 2 - RESERVED_FOR_REQUESTS - frameBytes(0));
+  return Math.min(most, mostIn(ring));
 }
+
+/** What fits whenever half of the ring is free: that is what the reactor rings for. */
+const mostIn = ({ size }: RingWriter): number => size / 2 - RESERVED_FOR_REQUESTS - frameBytes(0);
 
 /**
  * Pieces of one answer, or whole sends, leave together: the size of a chunk, its bytes and the line behind them would
@@ -73,12 +84,12 @@ export function commitPiece(ring: RingWriter, state: OutState, { items, bytes }:
     at += data.length - from;
   }
   const { data, at: from, frame } = held[items - 1] as HeldData;
-  const { type, flags, lastFlags, detail } = frame;
+  const { type, flags, lastFlags, moreFlags, detail } = frame;
   const end = from + bytes - (at - ring.payloadAt);
   encode(data, from, end, ring.bytes, at);
   const isLast = end === data.length;
   const isPiece = type === Request.send && items === 1 && (keepsPlace || end - from < data.length);
   const more = keepsPlace || !isLast ? SendFlag.more : 0;
   if (isPiece) ring.commit(type, more, OWN_MARK, sessionId, bytes);
-  else ring.commit(type, isLast ? flags : flags & ~lastFlags, detail, sessionId, bytes);
+  else ring.commit(type, isLast ? flags : (flags & ~lastFlags) | moreFlags, detail, sessionId, bytes);
 }

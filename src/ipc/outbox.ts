@@ -11,7 +11,7 @@ import { CloseCode, CloseFlag, frameBytes, Request, SendFlag } from './frame.js'
 import { filePayload } from './frames/file.js';
 import { HeldBefore } from './held-before.js';
 import { type HeldData, type HeldItem, type NextFrame, type OutboxOptions, OutState, rawFrame } from './out-state.js';
-import { commitPiece, longestFrame, nextFrame, OWN_MARK, RESERVED_FOR_REQUESTS, wholeOf } from './outbox-pieces.js';
+import { commitPiece, keptOf, longestFrame, nextFrame, OWN_MARK, RESERVED_FOR_REQUESTS } from './outbox-pieces.js';
 import { passDirectly, passPiece } from './pass-directly.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
 import type { LocalLink, Reply } from './reply.js';
@@ -390,14 +390,16 @@ export class Outbox {
   }
 
   #holdReply(state: OutState, reply: Reply): boolean {
-    const { type, flags, lastFlags, detail, kept: parts } = reply;
-    if (type === Request.send) return this.#hold(state, wholeOf(reply)); // one send, however many parts it has
+    const { type, flags, lastFlags, detail } = reply;
+    const { areThere } = this.rooms;
+    const moreFlags = areThere ? reply.moreFlags : 0;
+    const parts = keptOf(reply, this.#linkOf(state.sessionId).ring, areThere);
     const last = parts.pop() ?? nothing;
     for (const piece of parts) {
-      this.#hold(state, piece, { type, flags: flags & ~lastFlags, lastFlags, detail });
+      this.#hold(state, piece, { type, flags: (flags & ~lastFlags) | moreFlags, lastFlags, moreFlags, detail });
       if (!this.#table.isOpen(state.sessionId)) return false;
     }
-    return this.#hold(state, last, { type, flags, lastFlags, detail });
+    return this.#hold(state, last, { type, flags, lastFlags, moreFlags, detail });
   }
 
   #holdItem(state: OutState, item: HeldItem): void {
@@ -456,8 +458,8 @@ export class Outbox {
       this.#askForRoom(state);
       return !state.asked && !ring.waitForRoom();
     }
-    const passed = isOwn ? passPiece(link, state.sessionId, item, state.window) : 0;
-    if (passed > 0) {
+    const passed = isOwn ? passPiece(link, state.sessionId, item, state.window) : -1;
+    if (passed >= 0) {
       this.#countSent(passed);
       return this.#haveLeft(state, { items: 1, bytes: passed });
     }

@@ -15,7 +15,7 @@ export function passDirectly(link: ReactorLink, reply: Reply): boolean {
   return ring.isConsumed(ring.position) && direct.reply(reply);
 }
 
-/** Of bytes that were held. @param most at once @returns how many were passed; 0: they have to go through the ring */
+/** What was held. @param most bytes at once @returns how many were passed, 0 of an end alone; −1: the ring has to take it */
 export function passPiece(link: ReactorLink, sessionId: number, item: HeldData, most: number): number {
   const { data, at, frame } = item;
   const length = Math.min(data.length - at, most);
@@ -23,8 +23,8 @@ export function passPiece(link: ReactorLink, sessionId: number, item: HeldData, 
   const piece = new Reply(frame.type, frame.lastFlags);
   piece.sessionId = sessionId;
   piece.detail = frame.detail;
-  piece.flags = isLast ? frame.flags : frame.flags & ~frame.lastFlags;
+  piece.flags = isLast ? frame.flags : (frame.flags & ~frame.lastFlags) | frame.moreFlags;
   if (typeof data === 'string') piece.text = data.slice(at, at + length);
   else piece.body = data.subarray(at, at + length);
-  return passDirectly(link, piece) ? length : 0;
+  return passDirectly(link, piece) ? length : -1;
 }

@@ -9,6 +9,8 @@ export class Reply {
   readonly type: number;
   /** Flags that only its last frame bears. With one of them set the reply is whole. */
   readonly lastFlags: number;
+  /** Flags that all but the last frame bear, where rooms are. */
+  readonly moreFlags: number;
   sessionId = 0;
   /** Of its frames. */
   detail = 0;
@@ -19,9 +21,10 @@ export class Reply {
   body: Uint8Array | null = null;
   tail = '';
 
-  constructor(type: number, lastFlags: number) {
+  constructor(type: number, lastFlags: number, moreFlags = 0) {
     this.type = type;
     this.lastFlags = lastFlags;
+    this.moreFlags = moreFlags;
   }
 
   get isWhole(): boolean {

@@ -108,9 +108,9 @@ export class RoomRequests {
     return true;
   }
 
-  /** Asks every reactor. @returns how many will answer */
-  ask(payload: Uint8Array): number {
-    if (!this.#hasRoom(payload.length)) return 0;
+  /** Asks every reactor. @returns how many will answer; undefined: it was refused */
+  ask(payload: Uint8Array): number | undefined {
+    if (!this.#hasRoom(payload.length)) return undefined;
     let asked = 0;
     for (let reactor = 0; reactor < this.#links.count; reactor++) {
       if (this.#options.isDead(reactor)) continue;
@@ -120,10 +120,11 @@ export class RoomRequests {
     return asked;
   }
 
-  /** Asks the reactor of a connection. @returns how many will answer */
-  askFor(sessionId: number, payload: Uint8Array): number {
+  /** Asks the reactor of a connection. @returns how many will answer; undefined: it was refused */
+  askFor(sessionId: number, payload: Uint8Array): number | undefined {
     const reactor = this.#table.reactorOf(sessionId);
-    if (this.#options.isDead(reactor) || !this.#hasRoom(payload.length)) return 0;
+    if (this.#options.isDead(reactor)) return 0;
+    if (!this.#hasRoom(payload.length)) return undefined;
     this.#push(reactor, { type: Request.ask, detail: 0, sessionId, payload });
     return 1;
   }

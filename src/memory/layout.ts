@@ -5,7 +5,7 @@
  * ```
  * ┌────────┬───────────┬───────────┬─────────────┬──────────────────┬───────────┬─────────────┬──────────────┐
  * │ header │ reactors  │ workers   │ processes   │ connection table │ addresses │ TLS         │ ring headers │ mapped once,
- * │ 4 KiB  │ R × 384 B │ P × 256 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B │ 256 B each   │ by every process
+ * │ 4 KiB  │ R × 384 B │ P × 384 B │ 4 KiB each  │ slots × 192 B    │ 512 KiB   │ slots × T B │ 256 B each   │ by every process
  * ├────────┴─────┬─────┴─────┬─────┴─────────────┴───┬──────────────┴───────┬───┴─────────────┴──────────────┘
  * │ rings        │ messaging │ rooms                 │ data of connections  │ log            │
  * │ mapped twice │           │ see `room-board.ts`   │ `connection-data.ts` │ `log-board.ts` │ mapped by the processes
@@ -14,7 +14,8 @@
  * T is 768, or up to 4,096 where clients show certificates. P processes have an id: workers first, then task workers, then
  * the user's own. The messaging area (tasks and messages between processes) has its own layout: `messaging-layout.ts`.
  *
- * Every counter has one writer, the owner of its record, so a crash cannot leave it wrong.
+ * A figure has one writer, the owner of its record, so a crash cannot leave it wrong. Several processes count connections (of
+ * a reactor, a worker, an address), by atomic additions; `dead-connections.ts` takes off those of a dead process.
  */
 
 import { PAGE_BYTES } from '../os/memory.js';

@@ -265,8 +265,7 @@ export class RoomBoard {
     return true;
   }
 
-  /** Without a look at all records, as long as none has become free. */
-  /** As many rooms have members as there may be. */
+  /** As many rooms have members as there may be: known without a look at all records, until one becomes free. */
   get isFull(): boolean {
     return this.#rooms > 0 && this.#read(header.fullAt) === ((this.#read(header.frees) + 1) | 0);
   }

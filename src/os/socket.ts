@@ -31,13 +31,13 @@ function setFlag(descriptor: number, level: number, option: number): void {
   check(libc.setsockopt(descriptor, level, option, one, 4), 'setsockopt');
 }
 
-/** Close-on-exec too. */
 /** Node makes pipes of standard output and error non-blocking; other writers of the same pipe do not expect it. */
 export function makeBlocking(descriptor: number): void {
   const flags = libc.fcntl(descriptor, C.F_GETFL, 0);
   if (flags >= 0) libc.fcntl(descriptor, C.F_SETFL, flags & ~C.O_NONBLOCK);
 }
 
+/** Close-on-exec too. */
 export function makeNonBlocking(descriptor: number): void {
   const flags = check(libc.fcntl(descriptor, C.F_GETFL, 0), 'fcntl');
   check(libc.fcntl(descriptor, C.F_SETFL, flags | C.O_NONBLOCK), 'fcntl');

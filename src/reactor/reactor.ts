@@ -148,10 +148,10 @@ export class Reactor implements PollerHandler {
   }
 
   #wakeWorkers(): void {
-    for (const ring of this.#context.rings) {
-      this.#reading.relieve(ring);
-      ring.flush();
-    }
+    const { rings } = this.#context;
+    for (const ring of rings) this.#reading.relieve(ring);
+    this.#wiring.roomAnswers.flush();
+    for (const ring of rings) ring.flush();
     this.#context.ringWatchers((peer) => this.#parts.senders[peer]?.ringBell());
   }
 

@@ -138,7 +138,6 @@ export class Requests {
       if (sender.ring.available() && this.#takeFrom(sender)) isUnfinished = true;
     }
     this.#parts.rooms.flush();
-    this.#parts.roomAnswers.flush();
     return isUnfinished;
   }
 

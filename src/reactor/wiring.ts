@@ -122,6 +122,7 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   };
   return {
     ...{ context, ending, sending, reading, dispatcher, protocols, budget, inflight, admission, requests, speeches },
+    roomAnswers,
     handoff: new Handoff({ ...common, admission, speeches }),
     shutdown: new Shutdown({ ...common, admission }),
     moderation: new Moderation(context),

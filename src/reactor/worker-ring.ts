@@ -154,6 +154,28 @@ export class WorkerRing {
     return true;
   }
 
+  /**
+   * Writes of a frame without a connection as much as there is room for, in pieces.
+   * @param sent how much of it was written before @returns how much is written now
+   */
+  writeOn(type: number, bytes: Buffer, sent: number): number {
+    const { length } = bytes;
+    let done = sent;
+    while (done < length) {
+      const piece = Math.min(this.#pieceBytes, length - done);
+      if (!this.hasRoomFor(piece)) break;
+      this.#writePiece(wordOf(type, pieceFlags(done, piece, length), 0), 0, bytes, done, piece);
+      done += piece;
+    }
+    if (this.#ring.unpublishedBytes >= PUBLISH_AT) this.flush();
+    return done;
+  }
+
+  /** @returns false: half of the ring is free; true: the worker rings when it is */
+  waitsForRoom(): boolean {
+    return this.#ring.waitForRoom() || this.#spill.size > 0;
+  }
+
   sendEvent(type: number, flags: number, detail: number, sessionId: number, message = ''): void {
     const payload = message === '' ? nothing : Buffer.from(message).subarray(0, MAX_EVENT_BYTES);
     const event = { type, flags, detail, sessionId, payload };
@@ -197,7 +219,7 @@ export class WorkerRing {
     this.#writeSpilled();
     if ((this.#half || this.readLimit === 0) && this.#ring.waitForRoom()) return [];
     this.#writeSpilled();
-    if (this.readLimit === 0) return [];
+    if (this.readLimit === 0) return this.takeRelieved(); // events fill it again, and the worker is to ring again
     this.#half = false;
     const relieved = this.#stalled;
     this.#stalled = [];

@@ -96,7 +96,7 @@ export class WebSocketConnection<Data = unknown> extends Connection {
     return this.isOpen && this.#host.leave(this.fd, room);
   }
 
-  /** The rooms that it is a member of. Rejects with ERR_ROOM_QUESTION */
+  /** The rooms that it is a member of. Rejects with ERR_ROOM_QUESTION, ERR_ROOM_BUFFER_FULL */
   rooms(): Promise<string[]> {
     return this.isOpen ? this.#host.roomsOf(this.fd) : Promise.resolve([]);
   }

@@ -228,14 +228,14 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /**
    * The session ids of a room's members, over all workers, in no order. Called in a worker.
-   * @throws ServerError ERR_ROOM_NAME, ERR_ROOM_QUESTION (rejects)
+   * @throws ServerError ERR_ROOM_NAME, ERR_ROOM_QUESTION, ERR_ROOM_BUFFER_FULL (rejects)
    */
   async members(room: string): Promise<number[]> {
     checkRoomName(room);
     return this.#questions.members(this.#mustRun('members').outbox, room);
   }
 
-  /** The rooms of one WebSocket. Called in a worker. Rejects with ERR_ROOM_QUESTION */
+  /** The rooms of one WebSocket. Called in a worker. Rejects with ERR_ROOM_QUESTION, ERR_ROOM_BUFFER_FULL */
   async roomsOf(fd: number): Promise<string[]> {
     return this.#questions.roomsOf(this.#mustRun('roomsOf').outbox, fd);
   }

@@ -3,8 +3,9 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BaseSockets, type BaseSocketsParts } from '../../src/base/own-sockets.js';
 import { Turns } from '../../src/base/turns.js';
-import { createBells } from '../../src/ipc/bells.js';
+import { createBells, workerBell } from '../../src/ipc/bells.js';
 import { Reply } from '../../src/ipc/reply.js';
+import { Sleeper } from '../../src/ipc/sleep.js';
 import { type BoundPort, bindPort, listenOn } from '../../src/listen/bind-port.js';
 import { ReactorBoard, WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { ConnectionTable } from '../../src/memory/connection-table.js';
@@ -17,7 +18,7 @@ import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
 import type { Poller } from '../../src/os/poller.js';
 import { loadModules } from '../../src/reactor/assemble.js';
 import { Log } from '../../src/util/log.js';
-import { closeDoorbell } from '../helpers/doorbell.js';
+import { closeDoorbell, readableNow } from '../helpers/doorbell.js';
 import { eventually } from '../helpers/eventually.js';
 import { openDescriptors } from '../helpers/leaks.js';
 import { testShape } from '../helpers/test-shape.js';
@@ -192,6 +193,29 @@ describe('one of several workers', () => {
 
   it('shares them with the others where their session ids say so', async () => {
     expect(new Set(await workersOf('fd-mod'))).toEqual(new Set([0, 1, 2]));
+  });
+});
+
+describe('a worker whose turn it is not', () => {
+  it.each([0, 1])('calls the process that the other worker has now, in lane %i', async (lane) => {
+    closeSync(region.descriptor);
+    for (const bell of bells) closeDoorbell(bell);
+    region = Region.create(testShape({ ringBytes: 65_536, reactorNum: 2, workerNum: 2 }));
+    bells = createBells(region.shape);
+    region.accepting = true;
+    const board = new WorkerBoard(region);
+    for (const worker of [0, 1]) board.setField(worker, WorkerField.pid, process.pid);
+    const modules = await loadModules(forReactor.ports, options.dispatchMode);
+    const { sockets, leave } = await start(0, false, true, { id: 1, modules });
+    sockets.attach();
+    new ReactorBoard(region).addConnections(1, 1);
+    board.setField(0, WorkerField.lane, lane);
+    for (const each of [0, 1]) new Sleeper(region.int32, board.sleepIndex(0, each)).sleep();
+    await dial();
+    await areOpen(1); // the other one does not come
+    const rung = [0, 1].map((each) => readableNow(workerBell(bells, region.shape, 0, each).read));
+    expect(rung).toEqual([lane === 0, lane === 1]);
+    await leave();
   });
 });
 

@@ -130,6 +130,7 @@ export class ReactorWorld {
   readonly budget: MemoryBudget;
   readonly inflight: InflightLimit;
   readonly rooms: Rooms;
+  readonly roomAnswers: RoomAnswers;
   readonly protocols: Protocols;
   readonly admission: Admission;
   readonly requests: Requests;
@@ -208,6 +209,7 @@ export class ReactorWorld {
       ...{ plain: this.transport, encrypted: this.transport, poller: noPoller, certificates: [undefined] },
       onRefused: (_sessionId, code, message) => this.refused.push([code, message]),
     });
+    this.roomAnswers = new RoomAnswers(context, this.rooms);
     const shared = {
       context,
       ending,
@@ -217,7 +219,7 @@ export class ReactorWorld {
       protocols: this.protocols,
       admission: this.admission,
       rooms: this.rooms,
-      roomAnswers: new RoomAnswers(context, this.rooms),
+      roomAnswers: this.roomAnswers,
     };
     this.requests = new Requests({
       ...{ ...shared, region, senders: this.#openSenders() },
@@ -368,10 +370,9 @@ export class ReactorWorld {
     this.reading.readAgain();
     this.sending.writeAgain();
     this.reading.readHeldBack();
-    for (const ring of this.rings) {
-      this.reading.relieve(ring);
-      ring.flush();
-    }
+    for (const ring of this.rings) this.reading.relieve(ring);
+    this.roomAnswers.flush();
+    for (const ring of this.rings) ring.flush();
     this.context.ringWatchers((peer) => this.rung.push(peer));
     this.ending.reclaimSlots();
     this.dispatcher.checkDrain();

@@ -484,8 +484,11 @@ describe('an event stream in a room', () => {
     expect(host.calls).not.toContainEqual(expect.arrayContaining(['join']));
   });
 
-  it('gets events of 16 KiB at most, which others may stand between', () => {
-    const exchange = exchangeOf();
+  it.each([
+    ['in chunks', STAYS],
+    ['without them', RequestBit.http10],
+  ])('gets events of 16 KiB at most, which others may stand between, %s', (_, bits) => {
+    const exchange = exchangeOf({ bits });
     exchange.begin(200, '', []);
     exchange.join('news');
     const most = 16 * 1024;

@@ -23,6 +23,50 @@ async function ask(port: number, path: string): Promise<Told> {
   return JSON.parse(body);
 }
 
+/** The chunks of an answer that is whole. */
+function chunksOf(answer: Buffer): string[] {
+  const chunks: string[] = [];
+  for (let at = answer.indexOf('\r\n\r\n') + 4; ; ) {
+    const begin = answer.indexOf('\r\n', at) + 2;
+    const line = answer.toString('latin1', at, begin - 2);
+    expect(line).toMatch(/^[0-9a-f]+$/);
+    const end = begin + Number.parseInt(line, 16);
+    if (end === begin) return chunks;
+    expect(answer.toString('latin1', end, end + 2)).toBe('\r\n');
+    chunks.push(answer.toString('utf8', begin, end));
+    at = end + 2;
+  }
+}
+
+describe('what other processes publish', () => {
+  it('comes between the events of a stream, and into none, however much waits for its client', async () => {
+    const { port } = await startServer('room-streams.js', { options: { workerNum: 2, reactorNum: 1 } });
+    const publishers = await Promise.all(Array.from({ length: 4 }, () => HttpClient.connect(port)));
+    const published = publishers.map((client) => client.send(request('/news')).answer());
+    const client = await TcpClient.connect(port);
+    const got: Buffer[] = [];
+    client.socket.on('data', (data: Buffer) => got.push(data));
+    client.send('GET /history HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    await new Promise((resolve) => client.socket.once('close', resolve));
+    await Promise.all(published);
+    const chunks = chunksOf(Buffer.concat(got));
+    const own = /^data: (ü{2000}|ü{100000})\n\n$/;
+    expect(chunks.filter((text) => own.test(text))).toHaveLength(10 + 5 * 300);
+    expect(chunks.filter((text) => !own.test(text) && !/^(data: news \d+\n\n)+$/.test(text))).toEqual([]);
+    for (const publisher of publishers) await publisher.close();
+  });
+});
+
+describe('the rooms of a connection', () => {
+  it('are told, though the answer is longer than a channel', async () => {
+    const { port } = await startServer('room-streams.js', { options: { channelSize: 65_536 } });
+    const client = await HttpClient.connect(port);
+    const { body } = await client.send(request('/rooms')).answer();
+    expect(body).toBe('data: 1000 rooms\n\n');
+    await client.close();
+  });
+});
+
 describe('one publish', () => {
   it('reaches sockets and event streams, of every worker and HTTP version, and ends with them', async () => {
     const { port } = await startServer('room-streams.js', { options: { workerNum: 2, reactorNum: 2 } });

@@ -354,7 +354,11 @@ describe('requests for rooms', () => {
   it('are refused where no port has any', () => {
     start(false);
     expect([requests.join(FD, 'a'), requests.leave(FD, 'a'), requests.publish(payload)]).toEqual([false, false, false]);
-    expect([requests.ask(payload), requests.askFor(FD, payload), requests.areThere]).toEqual([0, 0, false]);
+    expect([requests.ask(payload), requests.askFor(FD, payload), requests.areThere]).toEqual([
+      undefined,
+      undefined,
+      false,
+    ]);
     expect(refusals).toEqual(Array(5).fill(error('ERR_NO_ROOMS')));
     expect([take(0), take(1)]).toEqual([[], []]);
   });
@@ -384,7 +388,7 @@ describe('requests for rooms', () => {
     const { queuedBytes } = (refusals[0] as { detail: { queuedBytes: number } }).detail;
     expect(queuedBytes).toBeGreaterThan(7000);
     expect(queuedBytes).toBeLessThanOrEqual(10_000);
-    expect([requests.ask(Buffer.alloc(3000)), requests.askFor(FD, Buffer.alloc(3000))]).toEqual([0, 0]);
+    expect([requests.ask(Buffer.alloc(3000)), requests.askFor(FD, Buffer.alloc(3000))]).toEqual([undefined, undefined]);
   });
 
   it('may be longer than their bound where nothing waits', () => {

@@ -368,6 +368,17 @@ describe('a reactor in this thread', () => {
     expect([given.join('').length, local.heldBytes]).toEqual([300_000, 0]);
   });
 
+  it('gets the end of an answer once, though the last piece has no bytes', () => {
+    takes = false;
+    isFull = true;
+    local.reply(replyOf({ body: Buffer.alloc(HIGH / 2) }));
+    local.reply(replyOf({ flags: Flag.last, text: '' }));
+    expect(takeAll().map(({ type }) => type)).toEqual([Request.watchDrain]);
+    [takes, isFull] = [true, false];
+    local.writable(FD);
+    expect([given.map(({ length }) => length), takeAll(), local.isEmpty]).toEqual([[HIGH / 2, 0], [], true]);
+  });
+
   it('gets a long text in pieces too', () => {
     const text = Array.from({ length: 300_000 }, (_, i) => String.fromCharCode(i % 256)).join('');
     takes = false;

@@ -1,7 +1,8 @@
 /** What one process publishes, pushes, joins and leaves goes to a reactor in that order, whatever has to wait. */
 import { beforeEach, describe, expect, it } from 'vitest';
-import { PieceFlag, Request, SendFlag } from '../../src/ipc/frame.js';
+import { AnswerFlag, flagsOf, PieceFlag, Request, SendFlag, typeOf } from '../../src/ipc/frame.js';
 import { Outbox } from '../../src/ipc/outbox.js';
+import { Reply } from '../../src/ipc/reply.js';
 import { requestFrame } from '../../src/ipc/request-frame.js';
 import { RingReader, RingWriter } from '../../src/ipc/ring.js';
 import { ConnectionTable } from '../../src/memory/connection-table.js';
@@ -18,8 +19,8 @@ let outbox: Outbox;
 let seen: number[];
 let begun: Map<number, number>;
 
-function start(highWatermark = HIGH): void {
-  const region = Region.create(testShape({ reactorNum: 1, ringBytes: 1 << 17 }));
+function start(highWatermark = HIGH, ringBytes = 1 << 17): void {
+  const region = Region.create(testShape({ reactorNum: 1, ringBytes }));
   table = new ConnectionTable(region);
   const place = region.layout.outbound(0, 0);
   reader = new RingReader(region, place);
@@ -121,5 +122,59 @@ describe('the order', () => {
     take(Number.POSITIVE_INFINITY);
     expect(seen.at(-1)).toBe(100);
     expect(seen.length).toBeLessThan(20);
+  });
+});
+
+describe('a chunk of an event stream', () => {
+  const { last, more } = AnswerFlag;
+  const [fd = 0] = FDS;
+
+  /** The frames of answers that come while the reactor takes all, and confirms it. */
+  function takeAnswers(): (readonly [text: string, flags: number])[] {
+    const frames: ReturnType<typeof takeAnswers> = [];
+    for (let idle = 0; idle < 3; idle++, outbox.writable(fd)) {
+      for (; reader.available(); reader.advance(), idle = 0) {
+        const { word, payloadAt, length, bytes } = reader;
+        if (typeOf(word) === Request.answer)
+          frames.push([bytes.toString('latin1', payloadAt, payloadAt + length), flagsOf(word)]);
+      }
+      reader.release();
+    }
+    return frames;
+  }
+
+  function chunk(body: Buffer, flags = 0): boolean {
+    const reply = new Reply(Request.answer, last, more);
+    const text = `${body.length.toString(16)}\r\n`;
+    return outbox.reply(Object.assign(reply, { sessionId: fd, flags, text, body, tail: '\r\n' }));
+  }
+
+  it('that is longer than a frame says in each but the last one that more follow: a join may have overtaken it', () => {
+    start(1 << 17);
+    for (const flags of [0, last]) chunk(Buffer.alloc(200_000, 'x'), flags);
+    const frames = takeAnswers();
+    const ends = [...frames.entries()].filter(([, [, flags]]) => (flags & more) === 0);
+    expect(ends.map(([, [text, flags]]) => [text.endsWith('x\r\n') || text === '\r\n', flags])).toEqual([
+      [true, 0],
+      [true, last],
+    ]);
+    expect(ends.at(-1)?.[0]).toBe(frames.length - 1);
+    expect(frames.map(([text]) => text).join('')).toBe(`30d40\r\n${'x'.repeat(200_000)}\r\n`.repeat(2));
+  });
+
+  it.each([
+    [1 << 16, 16_384],
+    [1 << 17, 16_384],
+    [1 << 20, 60_000],
+  ])('is one frame, though the client does not keep up (ring of %i, chunk of %i bytes)', (ringBytes, chunkBytes) => {
+    start(1 << 17, ringBytes);
+    const bodies = Array.from({ length: 20 }, (_, at) => Buffer.alloc(at % 2 ? chunkBytes : 5, `${at % 10}`));
+    for (const [at, body] of bodies.entries()) chunk(body, at === bodies.length - 1 ? last : 0);
+    expect(outbox.isEmpty).toBe(false);
+    const frames = takeAnswers();
+    expect(frames.map(([text]) => text)).toEqual(
+      bodies.map((body) => `${body.length.toString(16)}\r\n${body.toString()}\r\n`),
+    );
+    expect(frames.map(([, flags]) => flags)).toEqual(bodies.map((_, at) => (at === bodies.length - 1 ? last : 0)));
   });
 });

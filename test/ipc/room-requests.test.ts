@@ -108,6 +108,27 @@ describe('a publication', () => {
   });
 });
 
+describe('a question', () => {
+  const question = Buffer.from('who is there?');
+
+  it('is answered by every reactor that lives, or by that of the connection', () => {
+    expect([requests.ask(question), requests.askFor(FD, question)]).toEqual([2, 1]);
+    dead.add(0);
+    expect(requests.ask(question)).toBe(1);
+    dead.add(1);
+    expect([requests.ask(question), requests.askFor(FD, question)]).toEqual([0, 0]);
+    expect(refusals).toEqual([]);
+  });
+
+  it('is refused when the bound is reached, and told', () => {
+    while (requests.publish(Buffer.alloc(10_000)));
+    refusals.length = 0;
+    const long = Buffer.alloc(10_000);
+    expect([requests.ask(long), requests.askFor(FD, long)]).toEqual([undefined, undefined]);
+    expect(refusals.map(({ code }) => code)).toEqual(['ERR_ROOM_BUFFER_FULL', 'ERR_ROOM_BUFFER_FULL']);
+  });
+});
+
 describe('joins and leaves', () => {
   it('are bounded too while the reactor takes nothing, though a leave has no payload', () => {
     let taken = 0;

@@ -1,11 +1,12 @@
 import { describe, expect, it, vi } from 'vitest';
 import { AnswerFlag, Event, JoinAs, markOf, PieceFlag, Request, SendFlag } from '../../src/ipc/frame.js';
 import { type Publication, packPublication } from '../../src/ipc/frames/publish.js';
-import { packQuestion, RoomAnswer } from '../../src/ipc/frames/room-question.js';
+import { ANSWER_MS, packQuestion, RoomAnswer } from '../../src/ipc/frames/room-question.js';
+import { RingReader } from '../../src/ipc/ring.js';
 import { ReactorCounter } from '../../src/memory/boards.js';
 import { peerOf, peerOfMaster } from '../../src/memory/layout.js';
 import type { Connection } from '../../src/reactor/connection.js';
-import { ReactorWorld, type SentFrame, someHttp } from '../helpers/reactor-world.js';
+import { ReactorWorld, type SentFrame, someHttp, type TakenFrame } from '../helpers/reactor-world.js';
 
 const webSocket = {
   ...{ maxMessageBytes: 1 << 20, pingIntervalMs: 0, slowConsumer: 'close', roomHighWatermark: 1 << 20 },
@@ -225,6 +226,35 @@ describe('a stream of server-sent events', () => {
     }
   });
 
+  it('gets what comes in the midst of a piece behind it', () => {
+    const { world, connection, answer } = stream(JoinAs.events);
+    world.sends(connection, [answer('begun, ', AnswerFlag.more)]);
+    for (const text of ['one', 'two']) {
+      publish(world, 'a', text, {}, peerOf(1, 0));
+      world.turn();
+    }
+    world.sends(connection, [answer('goes on, ', AnswerFlag.more)]);
+    expect(world.client(connection).got).toBe('head;begun, goes on, ');
+    world.sends(connection, [answer('whole;')]);
+    publish(world, 'a', 'three', {}, peerOf(1, 0));
+    world.turn();
+    const events = ['one', 'two', 'three'].map((text) => `data: ${text}\n\n`);
+    expect(world.client(connection).got).toBe(`head;begun, goes on, whole;${events.join('')}`);
+    expect(world.board.read(0, ReactorCounter.deliveries)).toBe(3);
+  });
+
+  it('misses in the midst of a piece what is more than may wait, and what comes before the end', () => {
+    const { world, connection, answer } = stream(JoinAs.events);
+    world.sends(connection, [answer('begun;', AnswerFlag.more)]);
+    for (let i = 0; i < 40; i++) {
+      publish(world, 'a', 'x'.repeat(50_000), {}, peerOf(1, 0));
+      world.turn();
+    }
+    expect(world.board.read(0, ReactorCounter.drops)).toBe(20);
+    world.sends(connection, [answer('end', AnswerFlag.last)]);
+    expect([world.client(connection).got, world.board.read(0, ReactorCounter.drops)]).toEqual(['head;begun;end', 40]);
+  });
+
   it('is a member as long as its answer is under way', () => {
     const { world, connection, answer } = stream(JoinAs.events);
     world.sends(connection, [answer('end', AnswerFlag.last)]);
@@ -271,6 +301,90 @@ describe('a question', () => {
     expect(told(world)).toEqual([]);
     world.turn();
     expect(told(world)).toHaveLength(1);
+  });
+
+  describe('about a room that no ring holds', () => {
+    const members = Array.from({ length: 50_000 }, (_, i) => i + 1);
+
+    function large() {
+      const { world } = open();
+      vi.spyOn(world.rooms, 'membersOf').mockImplementation((room) => (room === 'large' ? members : [7]));
+      return world;
+    }
+
+    /** Answers that are whole, from frames of one ring. */
+    function answersIn(frames: readonly TakenFrame[]): RoomAnswer[] {
+      const answers: RoomAnswer[] = [];
+      let text = '';
+      for (const frame of frames) {
+        text = (frame.flags & PieceFlag.continued) === 0 ? frame.text : text + frame.text;
+        if ((frame.flags & PieceFlag.more) === 0) answers.push(new RoomAnswer(Buffer.from(text, 'latin1')));
+      }
+      return answers;
+    }
+
+    /** All that a worker finds while it takes and the reactor writes on. */
+    function takeAll(world: ReactorWorld, worker: number): TakenFrame[] {
+      const all: TakenFrame[] = [];
+      for (let some = world.take(worker); some.length > 0; some = world.take(worker)) {
+        all.push(...some);
+        world.turn();
+      }
+      return all;
+    }
+
+    it('is answered over several turns, and holds up neither the next answer nor other workers', () => {
+      const world = large();
+      world.writes(0, [asked(1, 'large'), asked(2, 'small')], peerOf(0, 0));
+      world.writes(0, [asked(3, 'small')], peerOf(1, 0));
+      world.turn();
+      expect(answersIn(world.take(1)).map(({ number }) => number)).toEqual([3]);
+      const [first, second] = answersIn(takeAll(world, 0));
+      expect([first?.number, second?.number, second?.members]).toEqual([1, 2, [7]]);
+      expect(first?.members).toEqual(members);
+    });
+
+    it('has the worker ring when it has room for the next part', () => {
+      const world = large();
+      world.writes(0, [asked(1, 'large')], peerOf(0, 0));
+      world.turn();
+      const reader = new RingReader(world.region, world.region.layout.inbound(0, 0));
+      expect([reader.available(), reader.writerWantsBell()]).toEqual([true, false]);
+      for (; reader.available(); reader.advance());
+      expect(reader.writerWantsBell()).toBe(true);
+    });
+
+    it('is dropped when the worker has given up, also in the midst of it', () => {
+      const world = large();
+      world.writes(0, [asked(1, 'large'), asked(2, 'large')], peerOf(0, 0));
+      world.turn();
+      world.pass(ANSWER_MS);
+      world.turn();
+      world.writes(0, [asked(3, 'small')], peerOf(0, 0));
+      world.turn();
+      const answers = answersIn(takeAll(world, 0));
+      expect(answers.map(({ number }) => number)).toEqual([3]);
+    });
+
+    it('is made when its turn comes: those that wait have no memory, and a bound of each worker', () => {
+      const world = large();
+      for (let i = 0; i < 1500; i += 100) {
+        world.writes(
+          0,
+          Array.from({ length: 100 }, (_, at) => asked(i + at, 'large')),
+          peerOf(0, 0),
+        );
+        world.turn();
+      }
+      expect(vi.mocked(world.rooms.membersOf)).toHaveBeenCalledTimes(1);
+      world.writes(0, [asked(2000, 'small')], peerOf(1, 0));
+      world.turn();
+      expect(answersIn(world.take(1)).map(({ number }) => number)).toEqual([2000]);
+      vi.mocked(world.rooms.membersOf).mockReturnValue([]);
+      expect(answersIn(takeAll(world, 0)).map(({ number }) => number)).toEqual(
+        Array.from({ length: 1000 }, (_, i) => i),
+      );
+    });
   });
 
   it('of a process that hears no events, or that cannot be read, is not answered', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Event, PieceFlag } from '../../src/ipc/frame.js';
-import { RingWriter } from '../../src/ipc/ring.js';
+import { RingReader, RingWriter } from '../../src/ipc/ring.js';
 import { Hold } from '../../src/reactor/life.js';
 import { WorkerRing } from '../../src/reactor/worker-ring.js';
 import { ReactorWorld, type TakenFrame } from '../helpers/reactor-world.js';
@@ -160,6 +160,22 @@ describe('events that find no room', () => {
     }
     expect(codes(frames)).toEqual(Array.from({ length: 400 }, (_, i) => i));
     expect(frames.at(-1)).toMatchObject({ flags: 3, type: Event.close });
+  });
+
+  it('have the worker ring for the rest, though it takes all else just when it is asked to ring', () => {
+    const { world, ring } = open();
+    world.fill(0);
+    for (let i = 0; i < 30_000; i++) ring.sendEvent(Event.connect, 0, i & 0xff, SESSION);
+    const { waitForRoom } = RingWriter.prototype;
+    vi.spyOn(RingWriter.prototype, 'waitForRoom').mockImplementationOnce(function (this: RingWriter) {
+      world.take(0);
+      return waitForRoom.call(this);
+    });
+    expect(ring.takeRelieved()).toEqual([]);
+    ring.flush();
+    const reader = new RingReader(world.region, world.region.layout.inbound(0, 0));
+    for (; reader.available(); reader.advance());
+    expect([ring.isBehind, reader.writerWantsBell()]).toEqual([true, true]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ServerError } from '../../src/errors/index.js';
 import { Event, PieceFlag, wordOf } from '../../src/ipc/frame.js';
 import { packMembers, packRooms, readQuestion } from '../../src/ipc/frames/room-question.js';
 import type { Outbox } from '../../src/ipc/outbox.js';
@@ -8,14 +9,15 @@ import { RoomQuestions } from '../../src/websocket/room-questions.js';
 let questions: RoomQuestions;
 /** What was asked: the connection (0: of all), the question's number and its room. */
 let asked: { fd: number; number: number; room: string }[];
-/** How many reactors will answer. */
-let reactors: number;
+/** How many reactors will answer; undefined: questions are refused. */
+let reactors: number | undefined;
 
-const ask = (fd: number, payload: Buffer): number => {
+const ask = (fd: number, payload: Buffer): number | undefined => {
   asked.push({ fd, ...readQuestion(payload, 0, payload.length) });
   return reactors;
 };
 const outbox = {
+  lastError: new ServerError('ERR_ROOM_BUFFER_FULL', { queuedBytes: 2, limitBytes: 1 }),
   rooms: { ask: (payload: Buffer) => ask(0, payload), askFor: (fd: number, payload: Buffer) => ask(fd, payload) },
 } as unknown as Outbox;
 
@@ -27,25 +29,41 @@ beforeEach(() => {
 });
 afterEach(() => vi.useRealTimers());
 
+/** By reactor. */
+const rings = [0, 1].map(() => ({ word: 0, bytes: Buffer.alloc(0), payloadAt: 0, length: 0 }));
+
+/** A frame comes in the ring of a reactor. @returns as `deliver` */
+function comes(bytes: Buffer, flags: number, reactor = 0): boolean {
+  const ring = Object.assign(rings[reactor] as object, {
+    word: wordOf(Event.told, flags, 0),
+    bytes,
+    length: bytes.length,
+  });
+  return questions.deliver(questions.take(ring as RingReader));
+}
+
 /** A reactor answers, in pieces of so many bytes. */
 function tell(payload: Buffer, pieceBytes = payload.length): boolean[] {
-  const more: boolean[] = [];
-  for (let at = 0; at < payload.length; at += pieceBytes) {
-    const isLast = at + pieceBytes >= payload.length;
-    const flags = (isLast ? 0 : PieceFlag.more) | (at > 0 ? PieceFlag.continued : 0);
-    const bytes = payload.subarray(at, at + pieceBytes);
-    const ring = { word: wordOf(Event.told, flags, 0), bytes, payloadAt: 0, length: bytes.length };
-    more.push(questions.deliver(questions.take(ring as unknown as RingReader)));
-  }
-  return more;
+  return framesOf(payload, pieceBytes).map(([bytes, flags]) => comes(bytes, flags));
 }
+
+function framesOf(payload: Buffer, pieceBytes: number): (readonly [bytes: Buffer, flags: number])[] {
+  return Array.from({ length: Math.ceil(payload.length / pieceBytes) }, (_, i) => {
+    const [at, end] = [i * pieceBytes, (i + 1) * pieceBytes];
+    const flags = (end >= payload.length ? 0 : PieceFlag.more) | (at > 0 ? PieceFlag.continued : 0);
+    return [payload.subarray(at, end), flags];
+  });
+}
+
+/** The number of a question. */
+const numberOf = (at: number): number => asked[at]?.number ?? -1;
 
 describe('a question about rooms', () => {
   it('has the answers of all reactors', async () => {
     const members = questions.members(outbox, 'ä');
-    expect(asked).toEqual([{ fd: 0, number: 1, room: 'ä' }]);
-    expect(tell(packMembers(1, [2 ** 40, 7]))).toEqual([false]);
-    tell(packMembers(1, [8]));
+    expect(asked).toEqual([{ fd: 0, number: numberOf(0), room: 'ä' }]);
+    expect(tell(packMembers(numberOf(0), [2 ** 40, 7]))).toEqual([false]);
+    tell(packMembers(numberOf(0), [8]));
     expect(await members).toEqual([2 ** 40, 7, 8]);
     expect(vi.getTimerCount()).toBe(0);
   });
@@ -53,8 +71,8 @@ describe('a question about rooms', () => {
   it('about a connection has the names of its rooms', async () => {
     reactors = 1;
     const rooms = questions.roomsOf(outbox, 64);
-    expect(asked).toEqual([{ fd: 64, number: 1, room: '' }]);
-    tell(packRooms(1, ['a', 'ü b']));
+    expect(asked).toEqual([{ fd: 64, number: numberOf(0), room: '' }]);
+    tell(packRooms(numberOf(0), ['a', 'ü b']));
     expect(await rooms).toEqual(['a', 'ü b']);
   });
 
@@ -68,9 +86,9 @@ describe('a question about rooms', () => {
     reactors = 1;
     const [first, second] = [questions.members(outbox, 'a'), questions.members(outbox, 'b')];
     tell(packMembers(99, [1]));
-    tell(packMembers(2, [22]));
-    tell(packMembers(2, [23]));
-    tell(packMembers(1, [11]));
+    tell(packMembers(numberOf(1), [22]));
+    tell(packMembers(numberOf(1), [23]));
+    tell(packMembers(numberOf(0), [11]));
     expect([await first, await second]).toEqual([[11], [22]]);
   });
 
@@ -78,18 +96,47 @@ describe('a question about rooms', () => {
     reactors = 1;
     const members = questions.members(outbox, 'a');
     const expected = Array.from({ length: 10 }, (_, at) => at + 1);
-    expect(tell(packMembers(1, expected), 24)).toEqual([true, true, true, false]);
+    expect(tell(packMembers(numberOf(0), expected), 24)).toEqual([true, true, true, false]);
     expect(await members).toEqual(expected);
+  });
+
+  it('is answered by several reactors in pieces, in any order', async () => {
+    const members = questions.members(outbox, 'a');
+    const [first, second] = [
+      [1, 2, 3, 4],
+      [5, 6, 7, 8],
+    ].map((some) => framesOf(packMembers(numberOf(0), some), 16));
+    for (const [at, [bytes, flags]] of (first ?? []).entries()) {
+      const [others, othersFlags] = second?.[at] ?? [Buffer.alloc(0), 0];
+      expect([comes(bytes, flags, 0), comes(others, othersFlags, 1)]).toEqual([at < 2, at < 2]);
+    }
+    expect(await members).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
   it('is answered right also behind an answer that was never finished', async () => {
     reactors = 1;
     const members = questions.members(outbox, 'a');
-    const bytes = packMembers(1, [5, 6, 7]).subarray(0, 16);
-    const word = wordOf(Event.told, PieceFlag.more, 0);
-    questions.deliver(questions.take({ word, bytes, payloadAt: 0, length: 16 } as unknown as RingReader));
-    tell(packMembers(1, [8]));
+    comes(packMembers(numberOf(0), [5, 6, 7]).subarray(0, 16), PieceFlag.more);
+    tell(packMembers(numberOf(0), [8]));
     expect(await members).toEqual([8]);
+  });
+
+  it('is not answered by what the preceding process has asked, of which the rest may come here', async () => {
+    reactors = 1;
+    const members = questions.members(outbox, 'a');
+    tell(packMembers(1, [5]));
+    expect(comes(packMembers(numberOf(0), [6]), PieceFlag.continued | PieceFlag.more)).toBe(true);
+    expect(comes(packMembers(numberOf(0), [6]), PieceFlag.continued)).toBe(false);
+    tell(packMembers(numberOf(0), [8]));
+    expect(await members).toEqual([8]);
+  });
+
+  it('that is refused, because a reactor does not keep up, says so', async () => {
+    reactors = undefined;
+    const refused = { code: 'ERR_ROOM_BUFFER_FULL' };
+    await expect(questions.members(outbox, 'a')).rejects.toMatchObject(refused);
+    await expect(questions.roomsOf(outbox, 64)).rejects.toMatchObject(refused);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it('is given up after five seconds, and a late answer harms nobody', async () => {
@@ -97,11 +144,11 @@ describe('a question about rooms', () => {
     const refused = expect(members).rejects.toMatchObject({
       ...{ code: 'ERR_ROOM_QUESTION', detail: { why: 'a reactor has not answered within 5000 ms' } },
     });
-    tell(packMembers(1, [1]));
+    tell(packMembers(numberOf(0), [1]));
     vi.advanceTimersByTime(4999);
     vi.advanceTimersByTime(1);
     await refused;
-    tell(packMembers(1, [1]));
+    tell(packMembers(numberOf(0), [1]));
   });
 
   it('can be asked in a worker only', async () => {

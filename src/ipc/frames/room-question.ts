@@ -8,6 +8,9 @@
  */
 const NUMBER_BYTES = 8;
 
+/** So long a worker waits for answers. */
+export const ANSWER_MS = 5000;
+
 export function packQuestion(number: number, room: string): Buffer {
   const payload = Buffer.alloc(NUMBER_BYTES + Buffer.byteLength(room));
   payload.writeDoubleLE(number, 0);

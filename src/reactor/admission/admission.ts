@@ -49,7 +49,7 @@ interface PortGates {
 
 /** Above every slot and every port for datagrams, below the token of the bell. */
 const FIRST_TOKEN = 0xc0000000;
-/** Behind it are the tokens of the other parts of a BASE worker: see `SharedPoller`. */
+/** Behind it are the tokens of the other parts of a BASE worker: see `base/turns.ts`. */
 const LAST_TOKEN = 0xffefffff;
 const nothing = Buffer.alloc(0);
 

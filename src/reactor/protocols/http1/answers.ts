@@ -76,6 +76,7 @@ export class Answers {
   answered(connection: Connection, flags: number, peer: number): void {
     if (connection.isClosed) return;
     const http = stateOf(connection);
+    http.isWithinPiece = (flags & AnswerFlag.more) !== 0;
     if ((flags & AnswerFlag.interim) === 0) {
       if (!http.begun && (flags & AnswerFlag.last) === 0) this.#noteAnswerer(connection, http, peer);
       http.begun = true;

@@ -23,6 +23,13 @@ export interface Answerer {
   readonly pid: number;
 }
 
+/** What was published to a room, for an answer in the midst of a piece. */
+export interface WaitingEvents {
+  readonly bytes: Buffer;
+  readonly address: number;
+  readonly messages: number;
+}
+
 /** The HTTP state of one connection. Runs in the reactor. */
 export class HttpState {
   phase: Phase = Phase.request;
@@ -40,6 +47,9 @@ export class HttpState {
   answerer: Answerer | null = null;
   /** JoinAs, where the answer is a member of rooms; 0: it is not. */
   joinedAs = 0;
+  /** Further frames of a piece of the answer follow: what is published waits. */
+  isWithinPiece = false;
+  waitingEvents: WaitingEvents[] | null = null;
   /** The first byte of the next request has come. */
   hasBegun = false;
   /**
@@ -95,6 +105,7 @@ export type HttpRecord = Pick<
   | 'exchange'
   | 'worker'
   | 'begun'
+  | 'isWithinPiece'
   | 'answerer'
   | 'hasBegun'
   | 'since'
@@ -107,10 +118,10 @@ export type HttpRecord = Pick<
 
 export function packHttp(state: HttpState): HttpRecord {
   const { phase, exchange, worker, begun, hasBegun, since, keepAlive, isHead, http10, wanted, had } = state;
-  const { isFresh, answerer } = state;
+  const { isFresh, answerer, isWithinPiece } = state;
   const access = state.access && packRecord(state.access);
   const request = { since, keepAlive, isHead, http10, wanted, had };
-  return { phase, isFresh, exchange, worker, begun, answerer, hasBegun, access, ...request };
+  return { phase, isFresh, exchange, worker, begun, isWithinPiece, answerer, hasBegun, access, ...request };
 }
 
 export function unpackHttp({ access, ...record }: HttpRecord): HttpState {

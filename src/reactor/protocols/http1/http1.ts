@@ -202,17 +202,19 @@ export class Http1 implements Protocol {
     const isAwaited = this.#answers.isAwaited(connection, exchange, peer);
     if (type === Request.answer) this.#parts.count(isAwaited ? ReactorCounter.replies : ReactorCounter.discarded);
     if (!isAwaited) return;
+    const http = stateOf(connection);
     const { sending, access } = this.#parts;
     if (type === Request.answerFile) {
       const { path, offset, bytes } = readFileRequest(frame);
-      access?.sentBody(stateOf(connection), bytes);
+      access?.sentBody(http, bytes);
       sending.writeFile(connection, new FilePart(path, offset, bytes));
     } else if (frame.length > 0) {
       const isInterim = (flagsOf(frame.word) & AnswerFlag.interim) !== 0;
-      if (!isInterim) access?.sent(stateOf(connection), frame.bytes, frame.payloadAt, frame.length);
+      if (!isInterim) access?.sent(http, frame.bytes, frame.payloadAt, frame.length);
       sending.write(connection, frame.bytes, frame.payloadAt, frame.address + frame.payloadAt, frame.length);
     }
     this.#answers.answered(connection, flagsOf(frame.word), peer);
+    this.#roomEvents.sendWaiting(connection, http);
   }
 
   reply(connection: Connection, answer: Reply, peer: number): boolean {
@@ -220,8 +222,10 @@ export class Http1 implements Protocol {
       this.#parts.count(ReactorCounter.discarded);
       return true;
     }
+    const http = stateOf(connection);
     if (!this.#answers.answerDirectly(connection, answer, peer)) return false;
     this.#parts.count(ReactorCounter.replies);
+    this.#roomEvents.sendWaiting(connection, http);
     return true;
   }
 

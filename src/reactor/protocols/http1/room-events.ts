@@ -32,13 +32,45 @@ export class RoomEvents {
     if (http.joinedAs === 0 || !http.isOwed || connection.isClosing) return;
     const { bytes, address } = this.#eventsOf(batch, http.joinedAs);
     if (bytes.length === 0) return;
-    const { context, fanOut } = this.#parts;
-    const { webSocket } = context.options.ports[connection.port] as PortOptions;
-    const isSlow = webSocket !== null && context.queuedBytes(connection) + bytes.length > webSocket.roomHighWatermark;
-    if (isSlow && connection.out !== null) return context.board.add(context.id, ReactorCounter.drops, batch.messages);
+    const { messages } = batch;
+    if (this.#isSlow(connection, http, bytes.length)) return this.#count(ReactorCounter.drops, messages);
+    if (http.isWithinPiece) {
+      http.waitingEvents ??= [];
+      http.waitingEvents.push({ bytes, address, messages });
+      return;
+    }
     this.#parts.access?.sentBody(http, bytes.length);
-    fanOut.write(connection, bytes, 0, address, bytes.length);
-    context.board.add(context.id, ReactorCounter.deliveries, batch.messages);
+    this.#parts.fanOut.write(connection, bytes, 0, address, bytes.length);
+    this.#count(ReactorCounter.deliveries, messages);
+  }
+
+  /** A frame of the answer has been written: what was published in the midst of a piece leaves behind it. */
+  sendWaiting(connection: Connection, http: HttpState): void {
+    if (http.waitingEvents === null || http.isWithinPiece) return;
+    const waiting = http.waitingEvents;
+    http.waitingEvents = null;
+    for (const { bytes, address, messages } of waiting) {
+      if (http.joinedAs === 0 || connection.isClosing) this.#count(ReactorCounter.drops, messages);
+      else {
+        this.#parts.access?.sentBody(http, bytes.length);
+        this.#parts.sending.write(connection, bytes, 0, address, bytes.length);
+        this.#count(ReactorCounter.deliveries, messages);
+      }
+    }
+  }
+
+  /** The client takes nothing, and what waits for it would be more than may wait. */
+  #isSlow(connection: Connection, { waitingEvents }: HttpState, length: number): boolean {
+    if (connection.out === null && waitingEvents === null) return false;
+    const { context } = this.#parts;
+    const { webSocket } = context.options.ports[connection.port] as PortOptions;
+    const waiting = (waitingEvents ?? []).reduce((sum, { bytes }) => sum + bytes.length, 0);
+    return webSocket !== null && context.queuedBytes(connection) + waiting + length > webSocket.roomHighWatermark;
+  }
+
+  #count(counter: (typeof ReactorCounter)[keyof typeof ReactorCounter], messages: number): void {
+    const { context } = this.#parts;
+    context.board.add(context.id, counter, messages);
   }
 
   #eventsOf(batch: Batch, joinedAs: number): Events {
