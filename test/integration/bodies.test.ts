@@ -369,3 +369,38 @@ describe('HTTP/1.2', () => {
     await client.close();
   });
 });
+
+describe('while the server reloads again and again', () => {
+  /** One after another, each on a connection of its own, in pieces. @returns how many were answered right */
+  async function uploads(server: ServerProcess, goesOn: () => boolean): Promise<number> {
+    const body = 'x'.repeat(200_000);
+    for (let answered = 0; ; answered++) {
+      if (!goesOn()) return answered;
+      const client = await HttpClient.connect(server.port);
+      client.send(`POST /stream HTTP/1.1\r\nHost: test\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`);
+      for (let at = 0; at < body.length; at += 20_000) {
+        client.send(body.slice(at, at + 20_000));
+        await new Promise((resolve) => setTimeout(resolve, 5)); // the pace of a client
+      }
+      const answer = await client.answer();
+      expect([answer.status, answer.body]).toEqual([200, String(body.length)]);
+      await client.close();
+    }
+  }
+
+  it('every upload is read whole and answered', async () => {
+    const server = await serverOf('request', { workerNum: 2 });
+    let reloads = 0;
+    const clients = Array.from({ length: 6 }, () => uploads(server, () => reloads < 4));
+    for (; reloads < 4; reloads++) {
+      const before = new Set(server.workers.map(({ pid }) => pid));
+      server.signal('SIGUSR1');
+      await poll(
+        'new workers',
+        () => server.workers.length === 2 && server.workers.every(({ pid }) => !before.has(pid)),
+      );
+    }
+    const answered = await Promise.all(clients);
+    expect(Math.min(...answered)).toBeGreaterThan(0);
+  });
+});
