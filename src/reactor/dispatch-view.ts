@@ -34,7 +34,8 @@ export class SharedDispatchView implements DispatchView {
   }
 
   isIdle(worker: number): boolean {
-    return this.isReady(worker) && !this.isBusy(worker) && this.pending(worker) === 0;
+    if (!this.isReady(worker) || this.isBusy(worker) || this.pending(worker) > 0) return false;
+    return this.#workers.processes(worker).length < 2; // else the one before may be at work
   }
 
   busyForMs(worker: number): number {

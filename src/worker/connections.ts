@@ -9,12 +9,13 @@ import type { PortCallbacks, UserConnection } from './callbacks.js';
 import type { Calls } from './calls.js';
 import type { Figures } from './figures.js';
 import type { InboxEnds } from './inbox.js';
+import { LeftCalls } from './left-calls.js';
 import type { HeldConnections } from './service.js';
 import { type ByteTaker, type ConnectionEnds, WorkerConnection } from './worker-connection.js';
 
 export interface ConnectionsParts<C extends UserConnection> {
   readonly table: ConnectionTable;
-  readonly outbox: Pick<Outbox, 'finish' | 'forget'>;
+  readonly outbox: Pick<Outbox, 'finish' | 'forget' | 'heldBytesOf' | 'drain'>;
   readonly calls: Calls;
   readonly figures: Pick<Figures, 'countClose'>;
   /** By listen port. */
@@ -30,11 +31,13 @@ export class Connections<C extends UserConnection> implements HeldConnections, C
   readonly #connections: (WorkerConnection<C> | undefined)[] = [];
   /** By listen port. */
   readonly #takers: (ByteTaker | undefined)[] = [];
+  readonly #leftCalls: LeftCalls<C>;
   /** Connections of which a part of a packet has come. */
   incomplete = 0;
 
   constructor(parts: ConnectionsParts<C>) {
     this.#parts = parts;
+    this.#leftCalls = new LeftCalls(parts);
   }
 
   /** The one object per session, the same for every part of this process. */
@@ -69,8 +72,10 @@ export class Connections<C extends UserConnection> implements HeldConnections, C
   }
 
   endIfOver(connection: WorkerConnection<C>): void {
+    if (connection.isLeft) this.#leftCalls.finished(connection);
     if (connection.ended || connection.ending === undefined) return;
     const { reason, awaitsAnswers } = connection.ending;
+    if (awaitsAnswers && this.#leftCalls.holds(connection)) return;
     const { table, outbox, calls, figures } = this.#parts;
     const { fd } = connection.user;
     connection.ended = true;
@@ -82,6 +87,14 @@ export class Connections<C extends UserConnection> implements HeldConnections, C
     calls.callFor(connection, 'close', () => connection.callbacks.close?.(connection.user, reason));
     const slot = table.slotOf(fd);
     if (this.#connections[slot] === connection) this.#connections[slot] = undefined;
+  }
+
+  /** Protocols that take the bytes themselves know what they owe. */
+  letGo(): void {
+    for (const connection of this.#connections) {
+      const isCalled = connection !== undefined && connection.pending > 0 && connection.taker === null;
+      if (isCalled && connection.ending === undefined) this.#leftCalls.leave(connection);
+    }
   }
 
   // ——— packets that come in pieces ———

@@ -14,6 +14,8 @@ import type { FrameService } from './service.js';
 export interface InboxEnds {
   /** @param flags CloseFlag @param code CloseCode */
   closed(fd: number, flags: number, code: number, message: string): void;
+  /** Another process gets what comes from now on. */
+  letGo(): void;
 }
 
 export interface InboxParts {
@@ -43,6 +45,11 @@ export class Inbox {
   /** Continues where the preceding process stopped. */
   resync(): void {
     for (const ring of this.#parts.rings) ring.resync();
+  }
+
+  /** The next process continues at the very next frame. */
+  letGo(): void {
+    this.#parts.connections.letGo();
   }
 
   /** @param goOn asked after each frame @returns true when there were frames */

@@ -27,6 +27,8 @@ export class WorkerConnection<C extends UserConnection> {
   ending: { reason: CloseReason; awaitsAnswers: boolean } | undefined;
   /** Pieces of an incomplete packet. */
   pieces: Buffer[] | null = null;
+  /** This process has let go of it with calls under way: see `LeftCalls`. */
+  isLeft = false;
   /** `close` has been called, or is about to be. */
   ended = false;
 

@@ -428,6 +428,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   #letGo(): void {
     this.#attached = false;
     this.#purpose = 'release';
+    this.#inbox.letGo();
     this.#messaging.messenger.stopReceiving();
     this.#source?.release();
   }

@@ -1,6 +1,9 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ControlClient } from '../../src/control/client.js';
+import type { WorkerInfo } from '../../src/control/stats.js';
+import { Client } from '../helpers/client.js';
 import { PACE } from '../helpers/deadline.js';
 import { cpuTimeMs } from '../helpers/processes.js';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
@@ -15,6 +18,16 @@ const pidsOf = (server: ServerProcess): number[] => server.workers.map(({ pid })
 
 function reloaded(server: ServerProcess, times: number, deadlineMs?: number): Promise<unknown> {
   return server.waitFor(`reload ${times}`, () => server.events('afterReload').length >= times, deadlineMs);
+}
+
+/** As the server itself tells them: `pid` of those that take packets. */
+async function workersOf(server: ServerProcess): Promise<WorkerInfo[]> {
+  const client = await ControlClient.connect(join(server.runDir, `${server.masterPid}.sock`));
+  try {
+    return (await client.call('workers')) as WorkerInfo[];
+  } finally {
+    client.close();
+  }
 }
 
 /** Of the manager, which has the channels of all workers. */
@@ -94,6 +107,28 @@ describe('a reload', () => {
     for (const stop of stops) expect(stop['answered']).toBe(stop['taken']);
     load.close();
   });
+
+  it.each(['least-connections', 'least-busy'])(
+    'answers clients that end their side while old workers still handle what they sent: %s',
+    async (dispatchMode) => {
+      const options = { workerNum: 2, maxWaitMs: 60_000, dispatchMode };
+      const server = await startServer('late-echo.js', { options, env: { DELAY_MS: String(1000 * PACE) } });
+      const before = pidsOf(server);
+      const clients = await Promise.all([1, 2, 3, 4].map(() => Client.open(server.port, { halfOpen: true })));
+      for (const { socket } of clients) socket.write('hello');
+      const handled = (workers: WorkerInfo[]): number =>
+        workers.reduce((sum, { requestCount }) => sum + requestCount, 0);
+      await poll('all are being handled', async () => handled(await workersOf(server)) === clients.length);
+      server.signal('SIGUSR1');
+      await poll('new workers serve', async () =>
+        (await workersOf(server)).every(({ pid }) => pid !== 0 && !before.includes(pid)),
+      );
+      for (const { socket } of clients) socket.end();
+      for (const client of clients) await client.until('the end', () => client.end === 'ended');
+      expect(clients.map(({ text }) => text)).toEqual(clients.map(() => 'hello'));
+      await reloaded(server, 1);
+    },
+  );
 
   it('puts changed code into effect, on connections that were open before', async () => {
     const server = await startServer('late-echo.js', { options: { workerNum: 2 }, copy: true });

@@ -9,7 +9,7 @@ export interface DispatchView {
   isBusy(worker: number): boolean;
   /** For how long the worker has run callbacks without a break, in ms; 0: it runs none. */
   busyForMs(worker: number): number;
-  /** True when the worker has a process that neither runs callbacks nor has packets queued or pending. */
+  /** True when the worker has a process that neither runs callbacks nor has packets queued or pending, and no other one that leaves or comes. */
   isIdle(worker: number): boolean;
   /** Bytes queued for this worker. */
   queuedBytes(worker: number): number;
