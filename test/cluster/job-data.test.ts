@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { cronFault } from '../../src/cluster/jobs/cron-fault.js';
 import { checkJobData } from '../../src/cluster/jobs/job-data.js';
@@ -208,13 +209,18 @@ describe('options of a job', () => {
     ['61 * * * *', 'whose minute has numbers from 0 to 59, received "61" in string "61 * * * *"'],
     ['* 24 * * *', 'whose hour has numbers from 0 to 23'],
     ['* * 0 * *', 'whose day has numbers from 1 to 31'],
-    ['* * * 1,13 *', 'whose month has numbers from 1 to 12, received "13" in'],
+    ['* * * 1,13 *', 'whose month has numbers from 1 to 12, or names of three letters, received "13" in'],
     ['* * * * 8', 'whose weekday has numbers from 0 to 7'],
     ['60 * * * * *', 'whose second has numbers from 0 to 59'],
     ['*/0 * * * *', 'whose minute has steps from 1'],
     ['0 5-1 * * *', 'whose hour has ranges that go upwards'],
     ['0 0 * * fri-mon', 'whose weekday has ranges that go upwards'],
     ['1,,2 * * * *', 'whose minute has lists without gaps'],
+    ['x * * * *', 'whose minute has numbers from 0 to 59, received "x" in'],
+    ['* * * mai *', 'whose month has numbers from 1 to 12, or names of three letters, received "mai" in'],
+    ['* * mon * *', 'whose day has numbers from 1 to 31, received "mon"'],
+    ['0 0 30 2 *', 'of days that there are, received string "0 0 30 2 *"'],
+    ['0 0 0 31 4,jun ?', 'of days that there are'],
     ['@daily', 'must be five or six fields "[second] minute hour day month weekday"'],
     ['* * * *', 'must be five or six fields'],
   ])('the cron rule %s is refused with its field and what that may be', (cron, says) => {
@@ -286,6 +292,14 @@ describe('options of a job', () => {
         ',',
         '007',
         '1W',
+        'xL',
+        'l',
+        'h',
+        '0031',
+        '29',
+        '30',
+        '2',
+        'feb',
         'x',
         '1.5',
       ],
@@ -296,6 +310,12 @@ describe('options of a job', () => {
     const taken = [...rules, ...rules.map((rule) => rule.slice(rule.indexOf(' ') + 1))].filter(isTaken);
     expect(taken.length).toBeGreaterThan(100);
     expect(taken.filter((rule) => cronFault(rule) !== undefined)).toEqual([]);
+    const word = fc.oneof({ weight: 3, arbitrary: fc.constant('*') }, fc.constantFrom(...words));
+    const random = fc.array(word, { minLength: 5, maxLength: 6 }).map((all) => all.join(' '));
+    fc.assert(
+      fc.property(random, (rule) => !isTaken(rule) || cronFault(rule) === undefined),
+      { numRuns: 1000 },
+    );
   });
 
   it('a pause doubles up to its bound, and jitter takes only away', () => {

@@ -3,6 +3,8 @@
  * `#`, `H`): nothing is refused here that it takes. Pure, so that the process that schedules learns it before anything is sent.
  */
 
+import { parseCron } from '../../util/cron.js';
+
 export interface CronFault {
   /** "must be …" */
   readonly expected: string;
@@ -36,6 +38,8 @@ const NUMBERS = new Map([
   ...WEEKDAYS.map((name, index) => [name, index] as const),
   ...MONTHS.map((name, index) => [name, index + 1] as const),
 ]);
+/** Letters that are no name, and none of the signs of the engine's parser. */
+const UNKNOWN = /^(?=.*[^\d*?/-])[^LHW#()]*$/i;
 /** `*`, `5`, `1-5`, each with or without `/step`. */
 const PART = /^(?:[*?]|(\d+)(?:-(\d+))?)(?:\/(\d+))?$/;
 
@@ -50,18 +54,33 @@ export function cronFault(rule: string): CronFault | undefined {
       if (expected !== undefined) return { expected: `${CRON_EXPECTED}, whose ${field.name} has ${expected}`, part };
     }
   }
-  return undefined;
+  return neverComes(words) ? { expected: `${CRON_EXPECTED}, of days that there are`, part: rule } : undefined;
+}
+
+/** Such as 30 February. Of what the parser of `cronReload` does not know, that is left open. */
+function neverComes(words: readonly string[]): boolean {
+  const [day = '', month = '', weekday = ''] = words.slice(-3);
+  if (![day, month, weekday].every((word) => word.split(',').every((part) => PART.test(withNumbers(part)))))
+    return false;
+  const rule = `0 0 ${day} ${withNumbers(month)} *`.replaceAll('?', '*');
+  // With a weekday as well, one of the two is enough.
+  return /^[*?]/.test(weekday) && !/\d{4}/.test(rule) && parseCron(rule) === undefined;
 }
 
 function expectedOf(part: string, field: Field): string | undefined {
   if (part === '') return 'lists without gaps, such as 1,3';
-  const [whole, fromWord, toWord, step] = PART.exec(field.hasNames ? withNumbers(part) : part) ?? [];
-  if (whole === undefined) return undefined;
+  const known = field.hasNames ? withNumbers(part) : part;
+  const [whole, fromWord, toWord, step] = PART.exec(known) ?? [];
+  if (whole === undefined) return UNKNOWN.test(known) ? valuesOf(field) : undefined;
   const from = fromWord === undefined ? field.min : Number(fromWord);
   const to = toWord === undefined ? from : Number(toWord);
-  if (from < field.min || Math.max(from, to) > field.max) return `numbers from ${field.min} to ${field.max}`;
+  if (from < field.min || Math.max(from, to) > field.max) return valuesOf(field);
   if (from > to) return 'ranges that go upwards, such as 1-5';
   return step !== undefined && Number(step) === 0 ? `steps from 1, such as */10` : undefined;
+}
+
+function valuesOf({ min, max, hasNames }: Field): string {
+  return `numbers from ${min} to ${max}${hasNames ? ', or names of three letters' : ''}`;
 }
 
 function withNumbers(part: string): string {
