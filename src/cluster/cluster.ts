@@ -159,7 +159,7 @@ export class Cluster {
   /**
    * Asks another node, or this one: a worker of it runs the `clusterRequest` callback. It may have run even when this rejects.
    * @throws ServerError ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_NODE_RESTARTED, ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL,
-   * ERR_OPTION_TYPE, the error of the callback
+   * ERR_OPTION_*, the error of the callback
    */
   async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
     refuseNoObject(options);

@@ -268,5 +268,5 @@ function clip(schema: string): string {
 }
 
 function tooMuch({ kind, name }: ObjectSpec, why: string): ServerError {
-  return new ServerError('ERR_SHARED_LIMIT', { kind, name, why });
+  return told(new ServerError('ERR_SHARED_LIMIT', { kind, name, why }));
 }
