@@ -4,6 +4,7 @@
  */
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import { CLI_ENTRY } from '../entries.js';
 import { ServerError } from '../errors/index.js';
 import { tellBy } from '../errors/told.js';
@@ -19,7 +20,8 @@ const DEEPEST = 8;
 /** Frames looked at for one of the user's code: Node's own limit of 10 leaves none where many of this package are on top. */
 const MOST_FRAMES = 60;
 
-let hasParent = false;
+/** Who has started a thread gets its uncaught errors as an event, which a listener here would keep from it. */
+let hasParent = !isMainThread;
 
 /** In a child that runs: its parent is told of uncaught errors, unless somebody listens to them. */
 export function leaveUncaughtToParent(): void {

@@ -80,4 +80,15 @@ describe('what a person gets wrong in a script is told in one line, with theirs 
     // The error behind it, where there is one.
     expect(more.filter((each) => !/^because: /.test(each) && !place.test(each))).toEqual([]);
   });
+
+  it('in a worker thread whoever has started it is told of it', () => {
+    const script = `import { isMainThread, Worker } from 'node:worker_threads'; import { HttpServer } from 'tswoole';
+if (isMainThread) new Worker(new URL(import.meta.url)).on('error', ({ code }) => console.log('told of', code));
+else new HttpServer({ fetch: 5 });`;
+    writeFileSync(join(line.folder, 'thread.mjs'), script);
+    const { stdout } = spawnSync(process.execPath, ['thread.mjs'], {
+      ...{ cwd: line.folder, env: line.env, encoding: 'utf8', timeout: DEADLINE_MS },
+    });
+    expect(stdout).toBe('told of ERR_OPTION_TYPE\n');
+  });
 });
