@@ -96,11 +96,17 @@ function errorsPage() {
   ].join('\n')}\n`;
 }
 
-function errorSection([code, { fields, sentence, advice }]) {
+function errorSection([code, { fields, sentence, advice, adviceFor }]) {
   const names = Object.keys(fields);
-  const placeholders = Object.fromEntries(names.map((name) => [name, `{${name}}`]));
+  const placeholders = (some) => Object.fromEntries(some.map((name) => [name, `{${name}}`]));
+  const all = placeholders(names);
   const detail = names.map((name) => `\`${name}\` (${fieldType(fields[name])})`).join(', ');
-  return ['', `## ${code}`, '', `> ${sentence(placeholders)}`, '', advice, '', `Detail: ${detail || 'empty'}.`];
+  const end = ['', `Detail: ${detail || 'empty'}.`];
+  const other = adviceFor?.(all);
+  if (other === undefined) return ['', `## ${code}`, '', `> ${sentence(all)}`, '', advice, ...end];
+  // Fields that may be missing make it another sentence.
+  const usual = sentence(placeholders(names.filter((name) => !fields[name].endsWith('?'))));
+  return ['', `## ${code}`, '', `> ${usual}`, '', advice, '', `> ${sentence(all)}`, '', other, ...end];
 }
 
 function fieldType(type) {

@@ -1,5 +1,5 @@
 /** The address of a connection of any node: `NODE~INCARNATION:FD`. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 
 export interface ConnectionAddress {
   readonly node: string;
@@ -18,7 +18,7 @@ export function addressText({ node, incarnation, fd }: ConnectionAddress): strin
 export function readAddress(address: string): ConnectionAddress {
   const [, node, incarnation, fd] = ADDRESS.exec(address) ?? [];
   if (node === undefined || incarnation === undefined || !Number.isSafeInteger(Number(fd))) {
-    throw new ServerError('ERR_CLUSTER_ADDRESS', { received: describe(address) });
+    throw told(new ServerError('ERR_CLUSTER_ADDRESS', { received: describe(address) }));
   }
   return { node, incarnation, fd: Number(fd) };
 }

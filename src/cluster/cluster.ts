@@ -2,9 +2,10 @@
  * Several machines, as the user's code sees them: `server.cluster`. Runs in every process; what it says goes to the broker
  * process of this node.
  */
-import { describe, ServerError, serializeError } from '../errors/index.js';
+import { describe, ServerError, serializeError, told } from '../errors/index.js';
 import { checkRoomName } from '../memory/room-name.js';
-import { integer, refuseNoObject } from '../options/check.js';
+import { integer, refuse, refuseNoObject } from '../options/check.js';
+import { refuseUnknownNames } from '../options/known-names.js';
 import type { SharedBetweenNodes } from '../shared/between-nodes.js';
 import { clonedBytes } from '../shared/cloned.js';
 import { monotonicMs } from '../util/clock.js';
@@ -142,7 +143,8 @@ export class Cluster {
   subscribe(subject: string, callback: Subscriber): ClusterSubscription {
     checkName('subject', subject);
     if (typeof callback !== 'function') {
-      throw new ServerError('ERR_CALLBACK_TYPE', { event: 'cluster.subscribe', received: describe(callback) });
+      const [method, received] = ['cluster.subscribe()', describe(callback)];
+      throw told(new ServerError('ERR_CALLBACK_TYPE', { event: subject, method, received }));
     }
     const name = subjectOf(SubjectKind.own, subject);
     const known = this.#subscribers.get(name);
@@ -157,10 +159,11 @@ export class Cluster {
   /**
    * Asks another node, or this one: a worker of it runs the `clusterRequest` callback. It may have run even when this rejects.
    * @throws ServerError ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_NODE_RESTARTED, ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL,
-   * ERR_OPTION_TYPE, the error of the callback
+   * ERR_OPTION_*, the error of the callback
    */
   async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
     refuseNoObject(options);
+    refuseUnknownNames('options', options, ['timeoutMs']);
     const timeoutMs = milliseconds.check('timeoutMs', options.timeoutMs ?? this.#parts.requestTimeoutMs);
     return (await this.#ask({ ask: 'request', node, data, timeoutMs }, node, timeoutMs)) as T;
   }
@@ -182,11 +185,7 @@ export class Cluster {
    */
   share(object: Shareable): void {
     if (typeof object?.shareBetweenNodes !== 'function') {
-      throw new ServerError('ERR_OPTION_TYPE', {
-        name: 'object',
-        expected: 'a Topic or a SharedCache',
-        received: describe(object),
-      });
+      refuse('ERR_OPTION_TYPE', 'object', 'a Topic or a SharedCache', object);
     }
     let subject = '';
     const shared = object.shareBetweenNodes((data) => {
@@ -245,8 +244,8 @@ export class Cluster {
     const { node, incarnation, fd } = readAddress(address);
     const { self } = this;
     if (node === self.id && incarnation === self.incarnation) return here(fd);
-    if (node === self.id) throw new ServerError('ERR_SESSION_NOT_FOUND', { fd });
-    return this.#ask({ ask: 'connection', node, call: { ...call, incarnation, fd } }, node);
+    if (node === self.id) throw told(new ServerError('ERR_SESSION_NOT_FOUND', { fd }));
+    return await this.#ask({ ask: 'connection', node, call: { ...call, incarnation, fd } }, node);
   }
 
   /** @internal A connection of this node joins a room. */
@@ -339,7 +338,7 @@ export class Cluster {
 
   #checkLength(bytes: number): void {
     const most = this.#isTold ? this.#maxPayload : this.#parts.maxPayload();
-    if (bytes > most) throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes, most });
+    if (bytes > most) throw told(new ServerError('ERR_CLUSTER_PAYLOAD', { bytes, most }));
   }
 
   /** Unless it is the first one: it does not know what the one before was asked. */
@@ -414,8 +413,14 @@ export class Cluster {
 
   /** Of the broker process: it waits a little longer than the other node may take. */
   async #ask(question: Question, node = this.self.id, timeoutMs = this.#parts.requestTimeoutMs): Promise<unknown> {
-    if (!this.#isHeard) await this.#untilHeard(timeoutMs);
-    return this.#questions.ask(node, timeoutMs + GRACE_MS, (id) => this.#parts.say({ say: 'ask', id, question }));
+    try {
+      if (!this.#isHeard) await this.#untilHeard(timeoutMs);
+      const ask = (id: number): void => this.#parts.say({ say: 'ask', id, question });
+      return await this.#questions.ask(node, timeoutMs + GRACE_MS, ask);
+    } catch (error) {
+      // It was made in another process: only here are the frames of the caller. One that has frames of a user's keeps them.
+      throw told(error);
+    }
   }
 
   /** `workerStart` runs before a process serves. */

@@ -1,5 +1,5 @@
 /** The checks of names: subjects, keys, node ids. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { refuse } from '../options/check.js';
 import type { NodeInfo } from './driver.js';
 
@@ -10,7 +10,7 @@ export function checkName(what: 'subject' | 'key' | 'member', value: unknown): a
   const expected = `a well-formed text of 1 to ${MOST_BYTES} bytes of UTF-8`;
   const fits = typeof value === 'string' && value !== '' && value.length <= MOST_BYTES && value.isWellFormed();
   if (fits && Buffer.byteLength(value) <= MOST_BYTES) return;
-  throw new ServerError('ERR_CLUSTER_SUBJECT', { what, expected, received: describe(value) });
+  throw told(new ServerError('ERR_CLUSTER_SUBJECT', { what, expected, received: describe(value) }));
 }
 
 const MOST_META_BYTES = 16 * 1024;
@@ -20,7 +20,8 @@ export function metaText(meta: unknown): string {
   const json = jsonOf(meta);
   if (json === undefined) return refuse('ERR_OPTION_VALUE', 'meta', 'what JSON can express', meta);
   const bytes = Buffer.byteLength(json);
-  if (bytes > MOST_META_BYTES) throw new ServerError('ERR_CLUSTER_PAYLOAD', { bytes, most: MOST_META_BYTES });
+  if (bytes > MOST_META_BYTES)
+    throw told(new ServerError('ERR_CLUSTER_PAYLOAD', { what: 'The JSON of a meta', bytes, most: MOST_META_BYTES }));
   return json;
 }
 

@@ -1,5 +1,5 @@
 /** The commands: the arguments of each, checked by the same rules as options, and its action. Runs in the master. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { choice, flag, integer, type Kind, path, refuse, text } from '../options/check.js';
 import { nearest } from '../options/index.js';
 import { type Controlled, MOST_DEAD_JOBS } from './controlled.js';
@@ -253,10 +253,12 @@ const NAME = /^[a-z][A-Za-z0-9:_-]{0,63}$/;
 function checkCommandName(name: unknown): asserts name is string {
   const expected = 'a letter and up to 63 letters, digits, ":", "_" or "-"';
   if (typeof name !== 'string' || !NAME.test(name)) {
-    throw new ServerError('ERR_COMMAND_NAME', { expected, received: JSON.stringify(name) ?? typeof name });
+    throw told(new ServerError('ERR_COMMAND_NAME', { expected, received: JSON.stringify(name) ?? typeof name }));
   }
   if (name === 'commands' || Object.hasOwn(commands, name)) {
-    throw new ServerError('ERR_COMMAND_NAME', { expected: 'one that the server does not have itself', received: name });
+    throw told(
+      new ServerError('ERR_COMMAND_NAME', { expected: 'one that the server does not have itself', received: name }),
+    );
   }
 }
 
@@ -264,7 +266,9 @@ function checkCommandName(name: unknown): asserts name is string {
 export function checkCommand(name: string, handler: unknown): void {
   checkCommandName(name);
   if (typeof handler === 'function') return;
-  throw new ServerError('ERR_CALLBACK_TYPE', { event: name, received: describe(handler) });
+  throw told(
+    new ServerError('ERR_CALLBACK_TYPE', { event: name, method: 'addCommand()', received: describe(handler) }),
+  );
 }
 
 export class CommandTable {

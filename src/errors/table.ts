@@ -8,6 +8,21 @@ export interface ErrorEntry<F extends Fields> {
   readonly sentence: (detail: DetailOf<F>) => string;
   /** What to do next. */
   readonly advice: string;
+  /** The same for that very case, where there is more to say, or something else. */
+  readonly adviceFor?: (detail: DetailOf<F>) => string | undefined;
+}
+
+const MAY_HAVE_HAPPENED = 'What was asked may have been carried out all the same.';
+/** A state of ERR_CLUSTER_DOWN: the connection is not there. Any other is what the engine, or its client, has said. `{`: of the docs. */
+const LOST = /^(?:down|lost|closed|silent|busy|starting|stopped|reconnecting|not |\{)/;
+const REFUSING = /^refusing: /;
+const GIVE_JOBS = 'Give cluster: {driver, url, jobs: {}} to the server; docs/jobs.md.';
+
+/** The option "cluster" in a script, in the environment and on the command line. */
+const OF_CLUSTER = /^(?:cluster|TSWOOLE_OPTION_CLUSTER|--cluster)\b/;
+
+function pageOfCluster(name: string): string {
+  return /\.jobs\b/.test(name) ? 'docs/jobs.md' : 'docs/several-machines.md';
 }
 
 const entry = <const F extends Fields>(it: ErrorEntry<F>): ErrorEntry<F> => it;
@@ -22,21 +37,24 @@ export const errorTable = {
     sentence: ({ name, nearest, known, others }) =>
       `There is no option "${name}"${nearestName(nearest)}.${known === undefined ? '' : ` There are: ${known}.`}${unknownToo(others)}`,
     advice: 'Correct the name or remove it; docs/options.md lists the options of a server.',
+    adviceFor: ({ known }) => (known === undefined ? undefined : 'Correct the name or remove it.'),
   }),
   ERR_OPTION_TYPE: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },
     sentence: ({ name, expected, received }) => `Option "${name}" must be ${expected}, received ${received}.`,
-    advice: 'Pass a value of that type.',
+    advice: 'Pass such a value.',
   }),
   ERR_OPTION_RANGE: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },
     sentence: ({ name, expected, received }) => `Option "${name}" must be ${expected}, received ${received}.`,
-    advice: 'Pass a value inside that range.',
+    advice: 'Pass such a value.',
   }),
   ERR_OPTION_VALUE: entry({
     fields: { name: 'string', expected: 'string', received: 'string' },
     sentence: ({ name, expected, received }) => `Option "${name}" must be ${expected}, received ${received}.`,
     advice: 'Correct the value; docs/options.md says what it may be.',
+    adviceFor: ({ name }) =>
+      OF_CLUSTER.test(name) ? `Correct the value; ${pageOfCluster(name)} says more.` : undefined,
   }),
   ERR_CONFIG: entry({
     fields: { file: 'string', why: 'string' },
@@ -66,9 +84,13 @@ export const errorTable = {
     advice: 'Correct the name of the event given to on() or off().',
   }),
   ERR_CALLBACK_TYPE: entry({
-    fields: { event: 'string', received: 'string' },
-    sentence: ({ event, received }) => `The callback of event "${event}" must be a function, received ${received}.`,
+    fields: { event: 'string', method: 'string?', received: 'string' },
+    sentence: ({ event, method, received }) =>
+      method === undefined
+        ? `The callback of event "${event}" must be a function, received ${received}.`
+        : `The callback that ${method} is given for "${event}" must be a function, received ${received}.`,
     advice: 'Pass a function as the second argument of on().',
+    adviceFor: ({ method }) => (method === undefined ? undefined : 'Pass a function as its second argument.'),
   }),
   ERR_CALLBACK_MISSING: entry({
     fields: { event: 'string', where: 'string', port: 'number?' },
@@ -826,7 +848,7 @@ export const errorTable = {
     fields: { package: 'string', range: 'string', why: 'string' },
     sentence: (it) =>
       `The driver of the cluster needs the package ${it.package}, version ${it.range}, which cannot be loaded: ${it.why}.`,
-    advice: 'Install it beside tswoole, as the message says: it is an optional peer.',
+    advice: 'It is an optional peer of tswoole, to be installed beside it.',
   }),
   ERR_CLUSTER_CONNECT: entry({
     fields: { engine: 'string', address: 'string', why: 'string' },
@@ -841,8 +863,15 @@ export const errorTable = {
   }),
   ERR_CLUSTER_DOWN: entry({
     fields: { engine: 'string', state: 'string' },
-    sentence: ({ engine, state }) => `This needs the connection to ${engine}, which is ${state}.`,
-    advice: 'The driver connects again by itself: try later. A request may have run on the other node.',
+    sentence: ({ engine, state }) => {
+      if (LOST.test(state)) return `This needs the connection to ${engine}, which is ${state}.`;
+      return `What was asked of ${engine} has failed: ${state.replace(REFUSING, '')}.`;
+    },
+    advice: `A lost connection is made again by itself: try later. ${MAY_HAVE_HAPPENED}`,
+    adviceFor: ({ state }) =>
+      LOST.test(state)
+        ? undefined
+        : `Correct what that says (rights, memory, versions), or try later. ${MAY_HAVE_HAPPENED}`,
   }),
   ERR_CLUSTER_TIMEOUT: entry({
     fields: { node: 'string', timeoutMs: 'number' },
@@ -877,9 +906,13 @@ export const errorTable = {
     advice: 'Get it again, decide again, and put it with the version you got.',
   }),
   ERR_CLUSTER_PAYLOAD: entry({
-    fields: { bytes: 'number', most: 'number' },
-    sentence: ({ bytes, most }) => `One message may have ${most} bytes on this cluster, received ${bytes}.`,
-    advice: 'Send less, or put the data where the other node can get it; capabilities.maxPayload has the limit.',
+    fields: { what: 'string?', bytes: 'number', most: 'number' },
+    sentence: ({ what, bytes, most }) =>
+      what === undefined
+        ? `One message may have ${most} bytes on this cluster, received ${bytes}.`
+        : `${what} may have ${most} bytes, received ${bytes}.`,
+    advice: 'Send less, or put the data where the other node can get it.',
+    adviceFor: ({ what }) => (what === undefined ? undefined : 'Keep the bulk elsewhere, and its name there.'),
   }),
   ERR_CLUSTER_FULL: entry({
     fields: { what: 'string', most: 'number' },
@@ -890,6 +923,7 @@ export const errorTable = {
     fields: { method: 'string' },
     sentence: ({ method }) => `${method} needs the option "cluster", which this server was not given.`,
     advice: 'Give cluster: {driver, url} to the server; docs/several-machines.md.',
+    adviceFor: ({ method }) => (/\bjobs\b/.test(method) ? GIVE_JOBS : undefined),
   }),
   ERR_NO_DASHBOARD: entry({
     fields: { command: 'string' },
@@ -932,7 +966,7 @@ export const errorTable = {
   ERR_NO_JOBS: entry({
     fields: { method: 'string' },
     sentence: ({ method }) => `${method} needs the option "cluster.jobs", which this server was not given.`,
-    advice: 'Give cluster: {driver, url, jobs: {}} to the server; docs/jobs.md.',
+    advice: GIVE_JOBS,
   }),
   ERR_JOB_NO_TASK_WORKERS: entry({
     fields: { name: 'string' },
@@ -945,9 +979,14 @@ export const errorTable = {
     advice: 'Call server.jobs.work(name, handler) at the top of the script, in every process.',
   }),
   ERR_JOB_OPTION: entry({
-    fields: { name: 'string', expected: 'string', received: 'string' },
-    sentence: ({ name, expected, received }) => `The "${name}" of a job must be ${expected}, received ${received}.`,
+    fields: { name: 'string', expected: 'string', received: 'string', nearest: 'string?', known: 'string?' },
+    sentence: ({ name, expected, received, nearest, known }) =>
+      known === undefined
+        ? `The "${name}" of a job must be ${expected}, received ${received}.`
+        : `There is no "${name}" for jobs${nearestName(nearest)}. It must be ${expected} (${known}), received ${received}.`,
     advice: 'Correct the value; nothing was carried out.',
+    adviceFor: ({ known }) =>
+      known === undefined ? undefined : 'Correct the name or remove it; nothing was carried out.',
   }),
   ERR_JOB_DATA: entry({
     fields: { path: 'string', expected: 'string', received: 'string' },
@@ -955,9 +994,9 @@ export const errorTable = {
     advice: 'A job is kept as JSON: leave the field out, or turn it into text.',
   }),
   ERR_JOB_SIZE: entry({
-    fields: { bytes: 'number', maxBytes: 'number' },
-    sentence: ({ bytes, maxBytes }) =>
-      `The JSON of a job must have at most ${maxBytes} bytes, and has at least ${bytes}.`,
+    fields: { path: 'string?', bytes: 'number', maxBytes: 'number' },
+    sentence: ({ path, bytes, maxBytes }) =>
+      `The JSON of ${path === undefined ? '' : `the "${path}" of `}a job must have at most ${maxBytes} bytes, and has at least ${bytes}.`,
     advice: 'Keep the bulk elsewhere and give the job its name, or raise maxJobBytes.',
   }),
   ERR_JOB_NOT_DEAD: entry({
@@ -986,9 +1025,16 @@ export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorTable, value);
 }
 
+/** What to do next. */
+export function adviceOf<C extends ErrorCode>(code: C, detail: ErrorDetails[C]): string {
+  const { advice, adviceFor } = entryOf(code);
+  return adviceFor?.(detail) ?? advice;
+}
+
 /** The whole message: what was expected, what came, what to do next; below it the output of failed processes. */
 export function messageOf<C extends ErrorCode>(code: C, detail: ErrorDetails[C]): string {
-  const { sentence, advice } = entryOf(code);
+  const { sentence } = entryOf(code);
+  const advice = adviceOf(code, detail);
   // A reason from elsewhere may be a sentence itself.
   const { wrote } = detail as { readonly wrote?: string };
   const told = sentence(detail).replace(/(?<!\.)\.\.$/, '.');
@@ -1004,11 +1050,16 @@ export function isDetailOf<C extends ErrorCode>(code: C, detail: unknown): detai
   return fitsFields(entryOf(code).fields, detail);
 }
 
+interface SpecificEntry<C extends ErrorCode> {
+  readonly fields: Fields;
+  readonly sentence: (detail: ErrorDetails[C]) => string;
+  readonly advice: string;
+  readonly adviceFor?: (detail: ErrorDetails[C]) => string | undefined;
+}
+
 /** The compiler cannot see that an entry's fields and `ErrorDetails[C]` are the same for a generic code. */
-function entryOf<C extends ErrorCode>(
-  code: C,
-): { fields: Fields; sentence: (detail: ErrorDetails[C]) => string; advice: string } {
-  return errorTable[code] as unknown as ReturnType<typeof entryOf<C>>;
+function entryOf<C extends ErrorCode>(code: C): SpecificEntry<C> {
+  return errorTable[code] as unknown as SpecificEntry<C>;
 }
 
 function ofApp(app: string | undefined): string {

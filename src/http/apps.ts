@@ -1,6 +1,6 @@
 /** The apps that answer requests in place of a `request` callback. */
 import type { Server as NodeHttpServer, RequestListener } from 'node:http';
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 
 /**
  * As Hono, H3, itty-router and others have it: a web Request in, a web Response out. It is written as a method because
@@ -27,17 +27,17 @@ export function checkApps(apps: HttpApps): HttpApps {
   const { fetch, listener, app } = apps as Readonly<Record<keyof HttpApps, unknown>>;
   for (const [name, value] of Object.entries({ fetch, app })) {
     if (value === undefined || typeof value === 'function') continue;
-    throw new ServerError('ERR_OPTION_TYPE', { name, expected: 'a function', received: describe(value) });
+    throw told(new ServerError('ERR_OPTION_TYPE', { name, expected: 'a function', received: describe(value) }));
   }
   const isServer = typeof listener === 'object' && listener !== null && 'emit' in listener;
   if (listener !== undefined && typeof listener !== 'function' && !isServer) {
     const expected = 'a function of (request, response), or a http.Server';
-    throw new ServerError('ERR_OPTION_TYPE', { name: 'listener', expected, received: describe(listener) });
+    throw told(new ServerError('ERR_OPTION_TYPE', { name: 'listener', expected, received: describe(listener) }));
   }
   const [name, other] = Object.entries({ fetch, listener, app }).flatMap(([key, value]) => (value ? [key] : []));
   if (name !== undefined && other !== undefined) {
     const why = 'only one of them can answer the requests';
-    throw new ServerError('ERR_OPTION_CONFLICT', { name, other, why });
+    throw told(new ServerError('ERR_OPTION_CONFLICT', { name, other, why }));
   }
   return apps;
 }

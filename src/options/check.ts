@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { scriptPath } from '../util/script.js';
 import { formatSize, parseSize } from './size.js';
 
@@ -295,7 +295,7 @@ export function isPlainObject(value: unknown): value is Readonly<Record<string, 
 export function refuseNoObject(given: unknown): asserts given is object {
   if (isPlainObject(given)) return;
   const expected = 'an object with options by name';
-  throw new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) });
+  throw told(new ServerError('ERR_OPTION_TYPE', { name: 'options', expected, received: describe(given) }));
 }
 
 /** An IP address, or a range of them. */
@@ -323,7 +323,7 @@ function alternatives(values: readonly string[]): string {
 
 /** As `refuse`, without the value: a part of it may be a secret. */
 export function refuseSecret(code: Fault, name: string, expected: string, value: unknown): never {
-  throw new ServerError(code, { name, expected, received: describeSecret(value) });
+  throw told(new ServerError(code, { name, expected, received: describeSecret(value) }));
 }
 
 /** The kind of value, and how long it is. */
@@ -333,5 +333,5 @@ export function describeSecret(value: unknown): string {
 }
 
 export function refuse(code: Fault, name: string, expected: string, value: unknown): never {
-  throw new ServerError(code, { name, expected, received: describe(value) });
+  throw told(new ServerError(code, { name, expected, received: describe(value) }));
 }

@@ -89,17 +89,23 @@ const schemes: Readonly<Record<DriverName, readonly [string, string?]>> = {
 const defaultPorts: Readonly<Record<DriverName, string>> = { memory: '', redis: '6379', nats: '4222' };
 
 /** @throws ServerError ERR_OPTION_*; the URL, user and password are never part of a message */
-export function resolveDriverOptions(driver: DriverName, given: DriverOptions): ResolvedDriverOptions {
-  if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', 'cluster', 'an object', given);
-  refuseUnknownNames('cluster', given, known);
-  const url = checkUrl(driver, given.url);
+export function resolveDriverOptions(
+  driver: DriverName,
+  given: DriverOptions,
+  name = 'cluster',
+): ResolvedDriverOptions {
+  if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', name, 'an object', given);
+  refuseUnknownNames(name, given, known);
+  const checked = <Given, Resolved>(kind: Kind<Given, Resolved>, option: string, value: unknown): Resolved =>
+    kind.check(`${name}.${option}`, value);
+  const url = checkUrl(`${name}.url`, driver, given.url);
   const heartbeatMs = checked(integer({ min: 20, max: 60_000 }, 'ms'), 'heartbeatMs', given.heartbeatMs ?? 1000);
   const ttlMs = checked(integer({ min: 40, max: 600_000 }, 'ms'), 'ttlMs', given.ttlMs ?? 5000);
-  if (ttlMs < 2 * heartbeatMs) refuseShortTtl();
+  if (ttlMs < 2 * heartbeatMs) refuseShortTtl(name);
   return Object.freeze({
     url,
     address: url.port === '' && defaultPorts[driver] !== '' ? `${url.hostname}:${defaultPorts[driver]}` : url.host,
-    prefix: checkPrefix(given.prefix ?? 'tswoole'),
+    prefix: checkPrefix(`${name}.prefix`, given.prefix ?? 'tswoole'),
     heartbeatMs,
     ttlMs,
     maxBufferedBytes: checked(
@@ -112,9 +118,9 @@ export function resolveDriverOptions(driver: DriverName, given: DriverOptions): 
       'connectTimeoutMs',
       given.connectTimeoutMs ?? 3000,
     ),
-    tls: checkTls(given.tls ?? url.protocol === schemes[driver][1]),
-    username: secret('username', given.username) ?? fromUrl(url.username),
-    password: secret('password', given.password) ?? fromUrl(url.password),
+    tls: checkTls(`${name}.tls`, given.tls ?? url.protocol === schemes[driver][1]),
+    username: secret(`${name}.username`, given.username) ?? fromUrl(url.username),
+    password: secret(`${name}.password`, given.password) ?? fromUrl(url.password),
   });
 }
 
@@ -123,51 +129,47 @@ export function hostOf({ url }: ResolvedDriverOptions): string {
   return url.hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
-function checked<Given, Resolved>(kind: Kind<Given, Resolved>, name: string, value: unknown): Resolved {
-  return kind.check(`cluster.${name}`, value);
-}
-
-function refuseShortTtl(): never {
+function refuseShortTtl(name: string): never {
   const why = 'one late heartbeat would lose a node: the ttl must be at least twice the heartbeat';
-  throw new ServerError('ERR_OPTION_CONFLICT', { name: 'cluster.ttlMs', other: 'cluster.heartbeatMs', why });
+  throw new ServerError('ERR_OPTION_CONFLICT', { name: `${name}.ttlMs`, other: `${name}.heartbeatMs`, why });
 }
 
-function checkUrl(driver: DriverName, given: unknown): URL {
+function checkUrl(name: string, driver: DriverName, given: unknown): URL {
   const value = given === undefined && driver === 'memory' ? 'memory://local' : given;
   const allowed = schemes[driver];
   const expected = `a URL such as ${allowed[0]}//host${defaultPorts[driver] === '' ? '' : `:${defaultPorts[driver]}`}`;
-  if (typeof value !== 'string') refuseSecret('ERR_OPTION_TYPE', 'cluster.url', expected, value);
-  const url = URL.canParse(value) ? new URL(value) : refuseSecret('ERR_OPTION_VALUE', 'cluster.url', expected, value);
+  if (typeof value !== 'string') refuseSecret('ERR_OPTION_TYPE', name, expected, value);
+  const url = URL.canParse(value) ? new URL(value) : refuseSecret('ERR_OPTION_VALUE', name, expected, value);
   if (!allowed.includes(url.protocol) || url.hostname === '') {
     const received = `${describeSecret(value)}, which begins with "${url.protocol}"`;
-    throw new ServerError('ERR_OPTION_VALUE', { name: 'cluster.url', expected, received });
+    throw new ServerError('ERR_OPTION_VALUE', { name, expected, received });
   }
-  if (driver === 'redis') checkDatabase('cluster.url', url);
+  if (driver === 'redis') checkDatabase(name, url);
   return url;
 }
 
 /** Tokens of a NATS subject, so that permissions such as `my-app.>` can be given. */
-function checkPrefix(value: unknown): string {
+function checkPrefix(name: string, value: unknown): string {
   const expected = '1 to 64 of A-Z, a-z, 0-9, "_" and "-", with single dots between them';
-  const prefix = text({ min: 1, max: 64 }).check('cluster.prefix', value);
-  if (!/^[\w-]+(\.[\w-]+)*$/.test(prefix)) refuse('ERR_OPTION_VALUE', 'cluster.prefix', expected, value);
+  const prefix = text({ min: 1, max: 64 }).check(name, value);
+  if (!/^[\w-]+(\.[\w-]+)*$/.test(prefix)) refuse('ERR_OPTION_VALUE', name, expected, value);
   return prefix;
 }
 
-function checkTls(value: unknown): ClusterTls | null {
+function checkTls(name: string, value: unknown): ClusterTls | null {
   if (typeof value === 'boolean') return value ? {} : null;
   const expected = 'true, false or {ca, cert, key} with PEM texts';
-  if (!isPlainObject(value)) refuseSecret('ERR_OPTION_TYPE', 'cluster.tls', expected, value);
-  refuseUnknownNames('cluster.tls', value, ['ca', 'cert', 'key']);
-  for (const [name, pem] of Object.entries(value)) {
-    if (typeof pem !== 'string') refuseSecret('ERR_OPTION_TYPE', `cluster.tls.${name}`, 'a PEM text', pem);
+  if (!isPlainObject(value)) refuseSecret('ERR_OPTION_TYPE', name, expected, value);
+  refuseUnknownNames(name, value, ['ca', 'cert', 'key']);
+  for (const [part, pem] of Object.entries(value)) {
+    if (typeof pem !== 'string') refuseSecret('ERR_OPTION_TYPE', `${name}.${part}`, 'a PEM text', pem);
   }
   return Object.freeze({ ...value });
 }
 
 function secret(name: string, value: unknown): string | undefined {
   if (value === undefined) return undefined;
-  if (typeof value !== 'string') refuseSecret('ERR_OPTION_TYPE', `cluster.${name}`, 'a text', value);
+  if (typeof value !== 'string') refuseSecret('ERR_OPTION_TYPE', name, 'a text', value);
   return value === '' ? undefined : value;
 }
 
@@ -266,9 +268,9 @@ function checkCluster(name: string, value: ClusterOptions): ResolvedClusterOptio
   if (typeof readyNeedsEngine !== 'boolean') {
     refuse('ERR_OPTION_TYPE', `${name}.readyNeedsEngine`, 'true or false', readyNeedsEngine);
   }
-  const resolved = resolveDriverOptions(driver, given);
+  const resolved = resolveDriverOptions(driver, given, name);
   return {
-    ...{ driver, given, nodeId, readyNeedsEngine, resolved, jobs: resolveJobs(jobs, driver, resolved) },
+    ...{ driver, given, nodeId, readyNeedsEngine, resolved, jobs: resolveJobs(`${name}.jobs`, jobs, driver, resolved) },
     address: text({ min: 0, max: 256 }).check(`${name}.address`, address),
     requestTimeoutMs: integer({ min: 10, max: 600_000 }, 'ms').check(`${name}.requestTimeoutMs`, requestTimeoutMs),
   };

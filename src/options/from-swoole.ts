@@ -1,6 +1,6 @@
 /** Swoole's own settings, turned into these options. */
 import { join } from 'node:path';
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { CHILD_VARIABLE } from '../util/child-variable.js';
 import type { CompressionOptions } from './compression.js';
 import type { Framing } from './framing.js';
@@ -330,9 +330,9 @@ function warn({ name, why }: UnusedSetting): void {
 
 function unknown(name: string): never {
   const near = nearest(name, [...Object.keys(turns), ...Object.keys(unused)]);
-  throw new ServerError('ERR_OPTION_UNKNOWN', { name, ...(near === undefined ? {} : { nearest: near }) });
+  throw told(new ServerError('ERR_OPTION_UNKNOWN', { name, ...(near === undefined ? {} : { nearest: near }) }));
 }
 
 function refuse(name: string, expected: string, value: unknown): never {
-  throw new ServerError('ERR_OPTION_VALUE', { name, expected, received: describe(value) });
+  throw told(new ServerError('ERR_OPTION_VALUE', { name, expected, received: describe(value) }));
 }

@@ -49,7 +49,6 @@ const known: readonly (keyof JobsOptions)[] = [
   ...(['url', 'username', 'password', 'tls', 'prefix', 'leaseMs'] as const),
   ...(['maxLeaseLosses', 'drainMs', 'deadlineMs', 'maxJobBytes'] as const),
 ];
-const NAME = 'cluster.jobs';
 const EXPECTED = 'null, or {url, leaseMs, drainMs, …}';
 const URL_EXPECTED = 'a URL such as redis://host:6379 or postgres://host/database';
 const schemes = ['redis:', 'rediss:', 'postgres:', 'postgresql:'];
@@ -64,22 +63,25 @@ const numbers = {
 
 /** @returns null: no jobs @throws ServerError ERR_OPTION_*; URL, user and password are never part of a message */
 export function resolveJobs(
+  name: string,
   given: unknown,
   driver: DriverName,
   cluster: ResolvedDriverOptions,
 ): ResolvedJobsOptions | null {
   if (given === undefined || given === null) return null;
-  if (!isPlainObject(given)) refuseSecret('ERR_OPTION_TYPE', NAME, EXPECTED, given);
-  refuseUnknownNames(NAME, given, known);
+  if (!isPlainObject(given)) refuseSecret('ERR_OPTION_TYPE', name, EXPECTED, given);
+  refuseUnknownNames(name, given, known);
+  const checked = (option: keyof typeof numbers, value: unknown): number =>
+    numbers[option].check(`${name}.${option}`, value);
   const jobs = given as JobsOptions;
   return Object.freeze({
-    ...(jobs.url === undefined ? engineOf(driver, cluster) : ownEngine(jobs)),
-    prefix: checkPrefix(jobs.prefix ?? cluster.prefix),
+    ...(jobs.url === undefined ? engineOf(name, driver, cluster) : ownEngine(name, jobs)),
+    prefix: checkPrefix(`${name}.prefix`, jobs.prefix ?? cluster.prefix),
     leaseMs: checked('leaseMs', jobs.leaseMs ?? 30_000),
     maxLeaseLosses: checked('maxLeaseLosses', jobs.maxLeaseLosses ?? 10),
     drainMs: checked('drainMs', jobs.drainMs ?? 5000),
     deadlineMs: checked('deadlineMs', jobs.deadlineMs ?? 5000),
-    maxJobBytes: size({ min: KIB, max: 256 * MIB }).check(`${NAME}.maxJobBytes`, jobs.maxJobBytes ?? MIB),
+    maxJobBytes: size({ min: KIB, max: 256 * MIB }).check(`${name}.maxJobBytes`, jobs.maxJobBytes ?? MIB),
   });
 }
 
@@ -91,25 +93,30 @@ export function withoutSecrets({ url, username: _, password: _password, tls, ...
 type Engine = Pick<ResolvedJobsOptions, 'url' | 'username' | 'password' | 'tls'>;
 
 /** Of the cluster. */
-function engineOf(driver: DriverName, { url, tls, username, password }: ResolvedDriverOptions): Engine {
+function engineOf(name: string, driver: DriverName, { url, tls, username, password }: ResolvedDriverOptions): Engine {
   if (driver !== 'redis') {
     const expected = `${URL_EXPECTED}, because the driver "${driver}" keeps no jobs`;
-    throw new ServerError('ERR_OPTION_VALUE', { name: `${NAME}.url`, expected, received: 'nothing' });
+    throw new ServerError('ERR_OPTION_VALUE', { name: `${name}.url`, expected, received: 'nothing' });
   }
   const engine = new URL(url);
   if (tls !== null) engine.protocol = 'rediss:';
   return { url: engine.href, username, password, tls };
 }
 
-function ownEngine({ url, username, password, tls = null }: JobsOptions): Engine {
-  if (typeof url !== 'string') refuseSecret('ERR_OPTION_TYPE', `${NAME}.url`, URL_EXPECTED, url);
+function ownEngine(name: string, { url, username, password, tls = null }: JobsOptions): Engine {
+  if (typeof url !== 'string') refuseSecret('ERR_OPTION_TYPE', `${name}.url`, URL_EXPECTED, url);
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined || !schemes.includes(parsed.protocol) || parsed.hostname === '') {
     const received = describeSecret(url);
-    throw new ServerError('ERR_OPTION_VALUE', { name: `${NAME}.url`, expected: URL_EXPECTED, received });
+    throw new ServerError('ERR_OPTION_VALUE', { name: `${name}.url`, expected: URL_EXPECTED, received });
   }
-  if (parsed.protocol.startsWith('redis')) checkDatabase(`${NAME}.url`, parsed);
-  return { url, username: secret('username', username), password: secret('password', password), tls: checkTls(tls) };
+  if (parsed.protocol.startsWith('redis')) checkDatabase(`${name}.url`, parsed);
+  return {
+    url,
+    username: secret(`${name}.username`, username),
+    password: secret(`${name}.password`, password),
+    tls: checkTls(`${name}.tls`, tls),
+  };
 }
 
 /** Of Redis. Anything else would be another database than the one that is meant. */
@@ -119,25 +126,21 @@ export function checkDatabase(name: string, { pathname }: URL): void {
   throw new ServerError('ERR_OPTION_VALUE', { name, expected, received: 'one with another path' });
 }
 
-function checkTls(value: unknown): ClusterTls | null {
+function checkTls(name: string, value: unknown): ClusterTls | null {
   if (value === null) return null;
   const expected = 'null, or {ca, cert, key} with PEM texts';
-  if (!isPlainObject(value)) refuseSecret('ERR_OPTION_TYPE', `${NAME}.tls`, expected, value);
-  refuseUnknownNames(`${NAME}.tls`, value, ['ca', 'cert', 'key']);
+  if (!isPlainObject(value)) refuseSecret('ERR_OPTION_TYPE', name, expected, value);
+  refuseUnknownNames(name, value, ['ca', 'cert', 'key']);
   return Object.freeze({ ...value });
 }
 
 function secret(name: string, value: unknown): string | undefined {
   if (value === undefined || typeof value === 'string') return value;
-  return refuseSecret('ERR_OPTION_TYPE', `${NAME}.${name}`, 'a text', value);
+  return refuseSecret('ERR_OPTION_TYPE', name, 'a text', value);
 }
 
 /** Of the cluster it is checked already, and no stricter. */
-function checkPrefix(prefix: unknown): string {
+function checkPrefix(name: string, prefix: unknown): string {
   if (typeof prefix === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(prefix)) return prefix;
-  return refuseSecret('ERR_OPTION_VALUE', `${NAME}.prefix`, '1 to 128 of A-Z, a-z, 0-9, ".", "_" and "-"', prefix);
-}
-
-function checked(name: keyof typeof numbers, value: unknown): number {
-  return numbers[name].check(`${NAME}.${name}`, value);
+  return refuseSecret('ERR_OPTION_VALUE', name, '1 to 128 of A-Z, a-z, 0-9, ".", "_" and "-"', prefix);
 }

@@ -10,14 +10,18 @@ export function nearest(
   const wanted = plain(name);
   let best: string | undefined;
   let bestDistance = limitFor(wanted) + 1;
-  for (const [word, meaning] of [...[...known].map((word) => [word, word] as const), ...aliases]) {
+  const words = [...known];
+  for (const [word, meaning] of [...words.map((word) => [word, word] as const), ...aliases]) {
     const distance = editDistance(wanted, plain(word), bestDistance);
     if (distance >= bestDistance) continue;
     best = meaning;
     bestDistance = distance;
   }
-  return best;
+  return best ?? words.find((word) => UNITS.some((unit) => plain(word) === wanted + unit));
 }
+
+/** What a name of an option ends with and people leave out. */
+const UNITS = ['ms', 'num', 'bytes'];
 
 /** Of what an error says about names that nobody knows: the first one's nearest, and the others with theirs. */
 export interface UnknownNames {

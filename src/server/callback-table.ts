@@ -1,7 +1,6 @@
 /** The callbacks of a server, and of a listen port. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { nearest } from '../options/index.js';
-import { told } from './told-error.js';
 
 type Callback = (...args: unknown[]) => unknown;
 

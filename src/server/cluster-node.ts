@@ -13,7 +13,7 @@ import type { JobQueueOptions } from '../cluster/jobs/queue.js';
 import type { JobHandlers } from '../cluster/jobs-client/handlers.js';
 import { Jobs } from '../cluster/jobs-client/jobs.js';
 import type { ConnectionCall, FromBroker, ToBroker } from '../cluster/messages.js';
-import { ServerError } from '../errors/index.js';
+import { ServerError, told } from '../errors/index.js';
 import { ClusterRecord } from '../memory/cluster-record.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
@@ -45,6 +45,13 @@ export interface ClusterNodeParts {
 /** A reload that has not ended by then does not end: new workers boot, then old ones finish. */
 export const reloadTimeoutMs = ({ bootTimeoutMs, maxWaitMs }: ResolvedOptions): number =>
   bootTimeoutMs + maxWaitMs + 5000;
+
+/** What the user's code has called where nothing can be said yet. */
+const CALLS: { readonly [say: string]: string } = {
+  publish: 'cluster.publish',
+  present: 'cluster.presence.put',
+  absent: 'cluster.presence.drop',
+};
 
 /** Its name in `ps` and in the log. */
 const BROKER_NAME = 'cluster';
@@ -89,7 +96,7 @@ export class ClusterNode {
 
   /** @throws ServerError ERR_NO_JOBS */
   get jobs(): Jobs {
-    if (this.#jobs === undefined) throw new ServerError('ERR_NO_JOBS', { method: 'jobs' });
+    if (this.#jobs === undefined) throw told(new ServerError('ERR_NO_JOBS', { method: 'server.jobs' }));
     return this.#jobs;
   }
 
@@ -158,7 +165,7 @@ export class ClusterNode {
   }
 
   #say(message: ToBroker): void {
-    const runtime = this.#running('cluster');
+    const runtime = this.#running(CALLS[message.say] ?? 'cluster');
     const toBroker = this.#toBroker;
     if (toBroker !== undefined) return queueMicrotask(() => toBroker(message, this.#brokerId));
     void runtime.messaging.messenger.send(message, this.#brokerId, Purpose.service).catch(() => {});
@@ -180,8 +187,8 @@ export class ClusterNode {
     const role = inherited()?.role;
     return new Jobs({
       ...{ deadlineMs, maxJobBytes },
-      mayAsk: () => {
-        this.#running('jobs');
+      mayAsk: (method) => {
+        this.#running(`jobs.${method}`);
         return this.#mayAsk;
       },
       state: () => this.cluster.state,
@@ -197,7 +204,7 @@ export class ClusterNode {
   }
 
   #running(method: string): Runtime {
-    if (this.#runtime === undefined) throw new ServerError('ERR_NOT_STARTED', { method });
+    if (this.#runtime === undefined) throw told(new ServerError('ERR_NOT_STARTED', { method }));
     return this.#runtime;
   }
 

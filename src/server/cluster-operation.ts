@@ -6,7 +6,7 @@ import type { NodeInfo } from '../cluster/driver.js';
 import type { Answer, FromMaster, NamedCounts, ToMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
 import type { ClusterControl, ClusterStatus, JobControl, NodeReload, NodesReload } from '../control/controlled.js';
-import { deserializeError, type ErrorCode, errorTable, ServerError, serializeError } from '../errors/index.js';
+import { adviceOf, deserializeError, ServerError, serializeError } from '../errors/index.js';
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
 import { deferred } from '../util/deferred.js';
@@ -202,6 +202,6 @@ const refuse = (node: string, why: string): ServerError => new ServerError('ERR_
 function whyOf(error: unknown): string {
   if (error instanceof ServerError && error.is('ERR_RELOAD')) return error.detail.why;
   const { message } = error as Error;
-  const advice = error instanceof ServerError ? ` ${errorTable[error.code as ErrorCode].advice}` : '';
+  const advice = error instanceof ServerError ? ` ${adviceOf(error.code, error.detail)}` : '';
   return message.replace(advice, '').replace(/\.$/, '');
 }

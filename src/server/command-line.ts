@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
-import { ServerError } from '../errors/index.js';
+import { ServerError, told } from '../errors/index.js';
 
 export interface CommandLine {
   readonly platform: string;
@@ -25,10 +25,10 @@ const EVAL_FLAGS = /^(-e|--eval|-p|-pe|--print|-i|--interactive)(=|$)/;
 /** @throws ServerError ERR_PLATFORM, ERR_NOT_COMMAND_LINE */
 export function checkCommandLine(line: CommandLine = currentCommandLine()): void {
   if (line.platform === 'win32') {
-    throw new ServerError('ERR_PLATFORM', { platform: line.platform, why: 'Windows has no unix process model' });
+    throw told(new ServerError('ERR_PLATFORM', { platform: line.platform, why: 'Windows has no unix process model' }));
   }
   const why = whyNot(line);
-  if (why !== undefined) throw new ServerError('ERR_NOT_COMMAND_LINE', { why });
+  if (why !== undefined) throw told(new ServerError('ERR_NOT_COMMAND_LINE', { why }));
 }
 
 function whyNot(line: CommandLine): string | undefined {

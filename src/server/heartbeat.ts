@@ -1,4 +1,4 @@
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { type ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import { monotonicMs } from '../util/clock.js';
 import type { ListenPort } from './listen-port.js';
@@ -13,11 +13,13 @@ export interface HeartbeatOptions {
  */
 export function checkHeartbeat(options: unknown): { close: boolean; idleMs: number | undefined } {
   if (typeof options !== 'object' || options === null) {
-    throw new ServerError('ERR_HEARTBEAT', { why: `it takes an object with options, received ${describe(options)}` });
+    throw told(
+      new ServerError('ERR_HEARTBEAT', { why: `it takes an object with options, received ${describe(options)}` }),
+    );
   }
   const { close = false, idleMs } = options as HeartbeatOptions;
   if (typeof close === 'boolean') return { close, idleMs };
-  throw new ServerError('ERR_HEARTBEAT', { why: `close must be true or false, received ${describe(close)}` });
+  throw told(new ServerError('ERR_HEARTBEAT', { why: `close must be true or false, received ${describe(close)}` }));
 }
 
 /**
@@ -30,10 +32,13 @@ export function silentConnections(
   idleMs: number | undefined,
 ): number[] {
   if (idleMs !== undefined && !(Number.isFinite(idleMs) && idleMs > 0)) {
-    throw new ServerError('ERR_HEARTBEAT', { why: `idleMs must be a number above 0, received ${describe(idleMs)}` });
+    throw told(
+      new ServerError('ERR_HEARTBEAT', { why: `idleMs must be a number above 0, received ${describe(idleMs)}` }),
+    );
   }
   const limits = ports.map(({ settings }) => idleMs ?? settings.heartbeatIdleMs);
-  if (limits.every((limit) => limit === 0)) throw new ServerError('ERR_HEARTBEAT', { why: 'heartbeatIdleMs is 0' });
+  if (limits.every((limit) => limit === 0))
+    throw told(new ServerError('ERR_HEARTBEAT', { why: 'heartbeatIdleMs is 0' }));
   const silent: number[] = [];
   if (table === undefined) return silent;
   const now = monotonicMs();

@@ -1,9 +1,8 @@
 /** All addresses of a server, the main one first. */
-import { ServerError } from '../errors/index.js';
+import { ServerError, told } from '../errors/index.js';
 import { MAX_PORTS } from '../memory/region.js';
 import type { ListenOptions, ResolvedOptions } from '../options/index.js';
 import { ListenPort } from './listen-port.js';
-import { told } from './told-error.js';
 
 export class ListenPorts {
   readonly #list: ListenPort[] = [];
@@ -25,7 +24,7 @@ export class ListenPorts {
     const index = this.#list.length;
     if (index === MAX_PORTS) {
       const expected = `at most ${MAX_PORTS} listen ports`;
-      throw new ServerError('ERR_OPTION_RANGE', { name: 'listen', expected, received: 'one more' });
+      throw told(new ServerError('ERR_OPTION_RANGE', { name: 'listen', expected, received: 'one more' }));
     }
     const port = new ListenPort(
       options,

@@ -39,7 +39,7 @@ export abstract class ServerFacts {
 
   /** Durable jobs: docs/jobs.md. @throws ServerError ERR_NO_CLUSTER, ERR_NO_JOBS: the option `cluster.jobs` was not given */
   get jobs(): Jobs {
-    return this.facts.node('jobs').jobs;
+    return this.facts.node('server.jobs').jobs;
   }
 
   /** The role of this process. Before `start()`, in the process that a person starts: `master`. */

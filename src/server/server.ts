@@ -74,7 +74,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   constructor(options: ServerOptions = {}, http: HttpHalf | undefined = httpOfPlainServers()) {
     super();
     this.#http = http;
-    if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
+    if (startedServer !== undefined) throw told(new ServerError('ERR_ONE_SERVER', {}));
     scriptHas('made');
     this.#given = copyOf(options);
     this.#options = resolveGiven(this.#given);
@@ -147,7 +147,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
    */
   async start(): Promise<void> {
     this.#mustNotHaveStarted('start');
-    if (startedServer !== undefined) throw new ServerError('ERR_ONE_SERVER', {});
+    if (startedServer !== undefined) throw told(new ServerError('ERR_ONE_SERVER', {}));
     const given = inherited();
     if (given === undefined) checkCommandLine();
     startedServer = this;
@@ -165,7 +165,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   /** Stops the whole server, in order; from any process, also while it starts. Swoole: shutdown(). @throws ServerError ERR_NOT_STARTED */
   shutdown(): void {
     if (this.#runtime !== undefined) return this.#runtime.requestShutdown();
-    if (!this.#started) throw new ServerError('ERR_NOT_STARTED', { method: 'shutdown' });
+    if (!this.#started) throw told(new ServerError('ERR_NOT_STARTED', { method: 'shutdown' }));
     this.#stopWish.make();
   }
 
@@ -412,11 +412,11 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
 
   /** Other nodes: messages to them, requests, who is there. @throws ServerError ERR_NO_CLUSTER: the option `cluster` was not given */
   get cluster(): Cluster {
-    return this.#clusterNode('cluster').cluster;
+    return this.#clusterNode('server.cluster').cluster;
   }
 
   #clusterNode(method: string): ClusterNode {
-    if (this.#options.cluster === null) throw new ServerError('ERR_NO_CLUSTER', { method });
+    if (this.#options.cluster === null) throw told(new ServerError('ERR_NO_CLUSTER', { method }));
     this.#node ??= new ClusterNode({
       options: () => this.#options,
       callbacks: this.#table.callbacks,
@@ -490,11 +490,11 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
 
   /** @internal What this process has become. @throws ServerError ERR_NOT_STARTED */
   protected runtimeFor(method: string): Runtime {
-    if (this.#runtime === undefined) throw new ServerError('ERR_NOT_STARTED', { method });
+    if (this.#runtime === undefined) throw told(new ServerError('ERR_NOT_STARTED', { method }));
     return this.#runtime;
   }
 
   #mustNotHaveStarted(method: string): void {
-    if (this.#started) throw new ServerError('ERR_ALREADY_STARTED', { method });
+    if (this.#started) throw told(new ServerError('ERR_ALREADY_STARTED', { method }));
   }
 }

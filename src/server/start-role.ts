@@ -19,6 +19,7 @@ import type { Connection } from './connection.js';
 import type { StartContext } from './context.js';
 import { logDebugger } from './debugging.js';
 import { callbacksOf, httpOf, listensOf } from './roles.js';
+import { leaveUncaughtToParent } from './told-error.js';
 
 /** What a process of the tree is. */
 export type Role = 'master' | 'manager' | ProcessRole;
@@ -37,6 +38,7 @@ export async function startRole(inheritance: Inheritance | undefined, context: S
     const { startMaster } = await import('./start-master.js');
     return startMaster(context);
   }
+  leaveUncaughtToParent();
   openLogOfChild(context);
   settleIn(context.options);
   if (inheritance.role === 'manager') {

@@ -1,5 +1,5 @@
 /** `tick`, `after` and `clearTimer`: timers by number, of the process they are made in; they end with it. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 
 /** Called in the process that made the timer. An error it throws goes to the log; the timer continues. */
 export type TimerCallback = (timerId: number) => unknown;
@@ -54,9 +54,11 @@ export class Timers {
 
 function check(ms: unknown, callback: unknown): void {
   if (typeof ms !== 'number' || !(ms >= 1 && ms <= LONGEST_MS)) {
-    throw new ServerError('ERR_TIMER', { expected: `milliseconds from 1 to ${LONGEST_MS}`, received: describe(ms) });
+    throw told(
+      new ServerError('ERR_TIMER', { expected: `milliseconds from 1 to ${LONGEST_MS}`, received: describe(ms) }),
+    );
   }
   if (typeof callback !== 'function') {
-    throw new ServerError('ERR_TIMER', { expected: 'a function to call', received: describe(callback) });
+    throw told(new ServerError('ERR_TIMER', { expected: 'a function to call', received: describe(callback) }));
   }
 }

@@ -1,5 +1,5 @@
 /** What `addProcess` takes. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import type { Server } from './server.js';
 
 /** `signal` aborts when the process shall finish. */
@@ -30,5 +30,5 @@ export function checkUserProcess(given: unknown, index: number): UserProcessDefi
 }
 
 function refuse(expected: string, received: string): ServerError {
-  return new ServerError('ERR_USER_PROCESS', { expected, received });
+  return told(new ServerError('ERR_USER_PROCESS', { expected, received }));
 }

@@ -13,7 +13,7 @@
 import { fstatSync, ftruncateSync, readSync, writeSync } from 'node:fs';
 import { StringDecoder } from 'node:string_decoder';
 import { crc32 } from 'node:zlib';
-import { ServerError } from '../errors/index.js';
+import { ServerError, told } from '../errors/index.js';
 import { float64, int32, layoutRecord } from '../memory/record.js';
 import { createSharedFile, mapShared, PAGE_BYTES } from '../os/memory.js';
 import { alignTo } from '../util/align.js';
@@ -141,7 +141,7 @@ export class Arena {
    *   ERR_SHARED_NAME; ERR_SHARED_BUSY
    */
   attach(spec: ObjectSpec): SharedObject {
-    if (!isName(spec.name)) throw new ServerError('ERR_SHARED_NAME', { received: spec.name });
+    if (!isName(spec.name)) throw told(new ServerError('ERR_SHARED_NAME', { received: spec.name }));
     if (spec.bytes > MAX_OBJECT_BYTES)
       throw tooMuch(spec, `it takes ${spec.bytes} bytes, of at most ${MAX_OBJECT_BYTES}`);
     if (this.#lock.acquire(header.lock) === 'busy') throw new ServerError('ERR_SHARED_BUSY', { name: spec.name });
@@ -172,7 +172,8 @@ export class Arena {
 
   #open(index: number, { kind, name, schema }: ObjectSpec): SharedObject {
     const there = this.#schemaOf(index);
-    if (there !== clip(schema)) throw new ServerError('ERR_SHARED_SCHEMA', { kind, name, there, declared: schema });
+    if (there !== clip(schema))
+      throw told(new ServerError('ERR_SHARED_SCHEMA', { kind, name, there, declared: schema }));
     return this.#object(index);
   }
 
@@ -264,5 +265,5 @@ function clip(schema: string): string {
 }
 
 function tooMuch({ kind, name }: ObjectSpec, why: string): ServerError {
-  return new ServerError('ERR_SHARED_LIMIT', { kind, name, why });
+  return told(new ServerError('ERR_SHARED_LIMIT', { kind, name, why }));
 }

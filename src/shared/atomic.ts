@@ -1,5 +1,5 @@
 /** A number that all processes share, and can wait for. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
@@ -246,11 +246,11 @@ function declare(what: string, options: AtomicOptions, initialise: (memory: Arra
 function checkInt(name: string, value: unknown): void {
   if (Number.isInteger(value) && ((value as number) | 0) === value) return;
   const expected = `a whole number from ${-MOST_INT - 1} to ${MOST_INT}`;
-  throw new ServerError('ERR_OPTION_RANGE', { name, expected, received: describe(value) });
+  throw told(new ServerError('ERR_OPTION_RANGE', { name, expected, received: describe(value) }));
 }
 
 function checkBig(name: string, value: unknown): void {
   if (typeof value === 'bigint' && BigInt.asIntN(64, value) === value) return;
   const expected = `a bigint from ${-MOST_BIG - 1n} to ${MOST_BIG}`;
-  throw new ServerError('ERR_OPTION_RANGE', { name, expected, received: describe(value) });
+  throw told(new ServerError('ERR_OPTION_RANGE', { name, expected, received: describe(value) }));
 }

@@ -5,7 +5,7 @@
 import { closeSync, constants, fstatSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { ServerError } from '../errors/index.js';
+import { ServerError, told } from '../errors/index.js';
 import { tryLock, tryShare } from '../os/lock.js';
 import { reserve } from '../os/memory.js';
 import { pauseThread } from '../os/pause.js';
@@ -41,7 +41,7 @@ export function attachInFile(
     return arena.attach({ ...spec, name: arena.objects()[0]?.name ?? basename(file) });
   } catch (error) {
     if (error instanceof ServerError && error.code !== 'ERR_SHARED_SCHEMA') throw error;
-    throw new ServerError('ERR_SHARED_FILE', { path: file, why: reasonOf(error) }, { cause: error });
+    throw told(new ServerError('ERR_SHARED_FILE', { path: file, why: reasonOf(error) }, { cause: error }));
   }
 }
 

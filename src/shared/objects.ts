@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 
-import { ServerError } from '../errors/index.js';
+import { ServerError, told } from '../errors/index.js';
 import { CHILD_VARIABLE } from '../util/child-variable.js';
 import { Arena, type ObjectSpec, type SharedObject } from './arena.js';
 import { attachInFile, fileArenas } from './file-arena.js';
@@ -47,7 +47,7 @@ export interface Declared extends Omit<ObjectSpec, 'name'> {
 
 /** An object without a name is the n-th of its kind that the script declares, which is the same in each process. */
 export function attach({ name, file, ...spec }: Declared): SharedObject {
-  if (name?.startsWith('#')) throw new ServerError('ERR_SHARED_NAME', { received: name });
+  if (name?.startsWith('#')) throw told(new ServerError('ERR_SHARED_NAME', { received: name }));
   if (file !== undefined) {
     const path = resolve(file);
     return withName(

@@ -1,6 +1,6 @@
 /** One process computes, all get the result. */
 import { crc32 } from 'node:zlib';
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { float64, int32, layoutRecord } from '../memory/record.js';
 import { alignTo } from '../util/align.js';
 import { monotonicMs } from '../util/clock.js';
@@ -131,7 +131,7 @@ export class OnceCells {
   checkKey(key: string): Buffer {
     if (typeof key !== 'string' || !key.isWellFormed()) {
       const expected = 'a string of well-formed Unicode';
-      throw new ServerError('ERR_OPTION_TYPE', { name: 'key', expected, received: describe(key) });
+      throw told(new ServerError('ERR_OPTION_TYPE', { name: 'key', expected, received: describe(key) }));
     }
     const bytes = Buffer.from(key);
     if (bytes.length > this.#shape.keyBytes) throw this.#tooLong('key', bytes.length, 'keyBytes');

@@ -1,5 +1,5 @@
 /** A limit for each key, the same in all processes: so many per second, and a burst. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { integer, refuse } from '../options/check.js';
 import { refuseUnknownNames } from '../options/known-names.js';
 import { burstKind, checkRate, DEFAULT_KEYS, keysKind } from '../options/rate-limit.js';
@@ -106,5 +106,5 @@ function nameOf(name: unknown): string | undefined {
 }
 
 function wrong(what: string, expected: string, received: unknown): ServerError {
-  return new ServerError('ERR_SHARED_ARGUMENT', { what, expected, received: describe(received) });
+  return told(new ServerError('ERR_SHARED_ARGUMENT', { what, expected, received: describe(received) }));
 }

@@ -1,5 +1,5 @@
 /** Permits that all processes share: how many may do something at a time. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import type { SharedObject } from './arena.js';
 import type { Figures } from './figures.js';
 import { attach } from './objects.js';
@@ -90,5 +90,5 @@ function inUse(queue: Queue): number {
 function wholePermits(name: string, value: unknown, most: number): number {
   if (Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= most) return value as number;
   const expected = `a whole number from 1 to ${most}`;
-  throw new ServerError('ERR_OPTION_RANGE', { name, expected, received: describe(value) });
+  throw told(new ServerError('ERR_OPTION_RANGE', { name, expected, received: describe(value) }));
 }

@@ -1,5 +1,5 @@
 /** Messages to the subscribers of all processes. */
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import type { SharedObject } from './arena.js';
 import type { SharedBetweenNodes } from './between-nodes.js';
 import { clonedBytes } from './cloned.js';
@@ -115,5 +115,7 @@ export function settleDeadTopic(object: SharedObject, waiting: Waiting = ourWait
 function ringBytes(value: unknown): number {
   const bytes = whole('bytes', value, [LEAST_BYTES, MOST_BYTES], BYTES);
   if (bytes % 16 === 0) return bytes;
-  throw new ServerError('ERR_OPTION_RANGE', { name: 'bytes', expected: 'a multiple of 16', received: describe(value) });
+  throw told(
+    new ServerError('ERR_OPTION_RANGE', { name: 'bytes', expected: 'a multiple of 16', received: describe(value) }),
+  );
 }

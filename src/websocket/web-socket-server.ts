@@ -1,7 +1,7 @@
 /** A WebSocket server: an `HttpServer` whose clients may also become WebSockets. */
 import { deserialize, serialize } from 'node:v8';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
-import { describe, ServerError } from '../errors/index.js';
+import { describe, ServerError, told } from '../errors/index.js';
 import { HttpServer, type HttpServerOptions } from '../http/http-server.js';
 import type { HttpRequest } from '../http/request.js';
 import type { HttpResponse } from '../http/response.js';
@@ -333,7 +333,7 @@ function checkShape(options: WebSocketServerOptions): void {
   const { path = '', port } = options;
   if (port === undefined || path === '') return;
   const why = 'path is that of a unix socket, in place of a port; the path of requests is "websocketPath"';
-  throw new ServerError('ERR_OPTION_CONFLICT', { name: 'path', other: 'port', why });
+  throw told(new ServerError('ERR_OPTION_CONFLICT', { name: 'path', other: 'port', why }));
 }
 
 /** At the border of a character. */

@@ -5,6 +5,7 @@ import { Cluster, type ClusterParts } from '../../src/cluster/cluster.js';
 import type { ToBroker } from '../../src/cluster/messages.js';
 import { subjectOf } from '../../src/cluster/subjects.js';
 import { ServerError, serializeError } from '../../src/errors/index.js';
+import '../../src/server/told-error.js';
 import { eventually } from '../helpers/eventually.js';
 
 const self = { id: 'a', incarnation: '1-2', address: 'here', version: '1' };
@@ -369,6 +370,45 @@ describe('server.cluster', () => {
     for (const options of [null, 5, 'x']) {
       await expect(cluster.request('b', 1, options as never)).rejects.toMatchObject({ code: 'ERR_OPTION_TYPE' });
     }
+  });
+
+  it('refuses an option of a request that it does not know, by its name', async () => {
+    const unknown = open().cluster.request('b', 1, { timeout: 5 } as never);
+    await expect(unknown).rejects.toThrow(
+      'There is no option "options.timeout"; the nearest known name is "timeoutMs".',
+    );
+  });
+
+  it('names what is too long in presence, and what is no callback', () => {
+    const { cluster } = open();
+    expect(() => cluster.presence.put('lobby', 'ann', 'x'.repeat(20_000))).toThrow(
+      'The JSON of a meta may have 16384 bytes, received 20002. Keep the bulk elsewhere',
+    );
+    expect(() => cluster.subscribe('a b', 5 as never)).toThrow(
+      'The callback that cluster.subscribe() is given for "a b" must be a function, received number 5. Pass a function as its second',
+    );
+  });
+
+  it('gives an error of another process the line of the caller, unless it has one of the code that threw it', async () => {
+    const { cluster, asked } = open();
+    const broker = new URL('../../src/cluster/broker/broker.ts', import.meta.url).pathname;
+    const calls = [cluster.request('b', 1), cluster.members('lobby'), cluster.presence.list('lobby')];
+    const call = { method: 'getClientInfo' } as const;
+    const all = [...calls, cluster.call('b~9:7', call, () => true), cluster.request('b', 1), cluster.request('b', 1)];
+    const caught = Promise.all(all.map(async (promise) => await promise.catch((error: Error) => error)));
+    await eventually(() => expect(asked()).toHaveLength(6));
+    const lost = serializeError(new ServerError('ERR_NODE_LOST', { node: 'b' }));
+    const theirs = 'ServerError: x\n    at answer (/srv/app/server.js:1:1)';
+    for (const [index, { id }] of asked().entries()) {
+      const own = { ...lost, stack: `ServerError: x\n    at Broker (${broker}:1:1)` };
+      const error = index < 4 ? own : index === 4 ? { ...lost, stack: theirs } : serializeError(new TypeError('mine'));
+      cluster.onMessage({ say: 'failed', id, error });
+    }
+    const stacks = (await caught).map((error) => String((error as Error).stack));
+    for (const stack of stacks.slice(0, 4)) expect(stack).toMatch(/^ServerError: .*\n\s+at .*cluster\.test\.ts/);
+    expect(stacks.join('')).not.toContain(broker);
+    expect(stacks[4]).toMatch(/\n {4}at answer \(\/srv\/app\/server\.js:1:1\)$/);
+    expect(stacks[5]).toMatch(/^TypeError: mine/);
   });
 
   it('says of many joins of a room once in a while', () => {

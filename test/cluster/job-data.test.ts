@@ -1,4 +1,7 @@
+import { createRequire } from 'node:module';
+import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
+import { cronFault } from '../../src/cluster/jobs/cron-fault.js';
 import { checkJobData } from '../../src/cluster/jobs/job-data.js';
 import { fromJobId, toEngineId, toEngineKey, toJobId } from '../../src/cluster/jobs/job-id.js';
 import { backoffOf, toDelay, toLimiter, toRepeat, toTemplate } from '../../src/cluster/jobs/job-options.js';
@@ -23,6 +26,8 @@ describe('data of a job', () => {
 
   const circular: { self?: unknown } = {};
   circular.self = circular;
+  const round: { next?: unknown } = {};
+  round.next = { back: round };
   it.each([
     [undefined, 'data'],
     [{ a: undefined }, 'data.a'],
@@ -35,13 +40,33 @@ describe('data of a job', () => {
     [new Map(), 'data'],
     [{ set: new Set() }, 'data.set'],
     [new Uint8Array(1), 'data'],
-    [circular, 'data.self.self.self.self.self'],
+    [circular, 'data.self'],
+    [{ a: [circular] }, 'data.a[0].self'],
+    [{ a: round, b: round }, 'data.a.next.back'],
     [[[[[[[]]]]]], 'data[0][0][0][0][0]'],
     [{ toJSON: () => undefined }, 'data'],
     [{ toJSON: () => 1n }, 'data'],
   ])('refuses %s, with its path', (data, path) => {
     expect(() => checkJobData(data, limits)).toThrow(
       expect.objectContaining({ code: 'ERR_JOB_DATA', detail: expect.objectContaining({ path }) }),
+    );
+  });
+
+  it('that holds itself is refused with what it holds, and a deep one with a path that can be read', () => {
+    expect(() => checkJobData({ a: circular }, limits)).toThrow(
+      'The "data.a.self" of a job must be an object that does not hold itself, received "data.a" again.',
+    );
+    let deep: unknown = {};
+    for (let depth = 0; depth < 70; depth++) deep = { a: deep };
+    expect(() => checkJobData(deep, { maxBytes: 10_000, maxDepth: 64 })).toThrow(
+      `The "data${'.a'.repeat(16)}…" of a job must be at most 64 arrays and objects inside each other`,
+    );
+  });
+
+  it('is called what it is, also where it is too long', () => {
+    expect(() => checkJobData({ at: 1n }, limits, 'result')).toThrow('The "result.at" of a job must be');
+    expect(() => checkJobData('x'.repeat(999), limits, 'result')).toThrow(
+      'The JSON of the "result" of a job must have',
     );
   });
 
@@ -107,19 +132,33 @@ describe('ids of jobs', () => {
 
 describe('fields of options', () => {
   it.each([
-    ['options', '', { jobId: 'a' }, 'jobId', '"id" (did you mean that?), or one of priority, attempts,'],
-    ['options', 'options', { delay: 5 }, 'options.delay', '"delayMs" (did you mean'],
-    ['job', '', { name: 'a', data: 1, atempts: 2 }, 'atempts', '"attempts" (did'],
-    ['scheduled', '', { name: 'a', data: 1, id: 'x' }, 'id', 'one of priority, attempts, backoff, keep, name, data'],
-    ['rule', 'rule', { pattern: '* * * * *' }, 'rule.pattern', '"cron" (did'],
-    ['work', 'options', { limiter: { max: 1 } }, 'options.limiter', '"rate" (did'],
-    ['options', 'options', null, 'options', 'an object with priority, '],
-    ['job', '', [], 'job', 'an object with '],
-  ] as const)('of %s%s: %j is refused, and what is meant is named', (kind, inside, given, name, expected) => {
-    const detail = { name, expected: expect.stringContaining(expected) };
-    expect(() => checkFields(kind, inside, given)).toThrow(
-      expect.objectContaining({ code: 'ERR_JOB_OPTION', detail: expect.objectContaining(detail) }),
-    );
+    ['options', '', { jobId: 'a' }, 'jobId', 'There is no "jobId" for jobs; the nearest known name is "id"'],
+    ['options', 'options', { delay: 5 }, 'options.delay', 'the nearest known name is "delayMs"'],
+    ['job', '', { name: 'a', data: 1, atempts: 2 }, 'atempts', 'the nearest known name is "attempts"'],
+    [
+      'scheduled',
+      '',
+      { name: 'a', data: 1, id: 'x' },
+      'id',
+      'It must be a known name (priority, attempts, backoff, keep, name, data), received string "x".',
+    ],
+    ['rule', 'rule', { pattern: '* * * * *' }, 'rule.pattern', 'the nearest known name is "cron"'],
+    ['work', 'options', { limiter: { max: 1 } }, 'options.limiter', 'the nearest known name is "rate"'],
+    ['work', 'options', { lease: 1 }, 'options.lease', 'the nearest known name is "leaseMs"'],
+    [
+      'page',
+      'page',
+      { count: 5 },
+      'page.count',
+      'There is no "page.count" for jobs. It must be a known name (offset, limit), received number 5.',
+    ],
+    ['rate', 'rate', { perMinute: 5 }, 'rate.perMinute', 'There is no "rate.perMinute" for jobs'],
+    ['options', 'options', null, 'options', 'must be an object with priority, '],
+    ['job', '', [], 'job', 'must be an object with '],
+  ] as const)('of %s%s: %j is refused, and what is meant is named', (kind, inside, given, name, says) => {
+    const error = { code: 'ERR_JOB_OPTION', detail: expect.objectContaining({ name }) };
+    const message = expect.stringContaining(says);
+    expect(() => checkFields(kind, inside, given)).toThrow(expect.objectContaining({ ...error, message }));
   });
 
   it('may be undefined, whatever they are called', () => {
@@ -161,8 +200,122 @@ describe('options of a job', () => {
     ['* * * * *' as never],
     [{ pattern: '* * * * *' } as never],
     [{ cron: '* * * * *', everyMs: 1000 } as never],
+    [{} as never],
   ])('the rule %j is refused', (rule) => {
     expect(() => toRepeat(rule)).toThrow(invalid);
+  });
+
+  it.each([
+    ['61 * * * *', 'whose minute has numbers from 0 to 59, received "61" in string "61 * * * *"'],
+    ['* 24 * * *', 'whose hour has numbers from 0 to 23'],
+    ['* * 0 * *', 'whose day has numbers from 1 to 31'],
+    ['* * * 1,13 *', 'whose month has numbers from 1 to 12, or names of three letters, received "13" in'],
+    ['* * * * 8', 'whose weekday has numbers from 0 to 7'],
+    ['60 * * * * *', 'whose second has numbers from 0 to 59'],
+    ['*/0 * * * *', 'whose minute has steps from 1'],
+    ['0 5-1 * * *', 'whose hour has ranges that go upwards'],
+    ['0 0 * * fri-mon', 'whose weekday has ranges that go upwards'],
+    ['1,,2 * * * *', 'whose minute has lists without gaps'],
+    ['x * * * *', 'whose minute has numbers from 0 to 59, received "x" in'],
+    ['* * * mai *', 'whose month has numbers from 1 to 12, or names of three letters, received "mai" in'],
+    ['* * mon * *', 'whose day has numbers from 1 to 31, received "mon"'],
+    ['0 0 30 2 *', 'of days that there are, received string "0 0 30 2 *"'],
+    ['0 0 0 31 4,jun ?', 'of days that there are'],
+    ['@daily', 'must be five or six fields "[second] minute hour day month weekday"'],
+    ['* * * *', 'must be five or six fields'],
+  ])('the cron rule %s is refused with its field and what that may be', (cron, says) => {
+    expect(() => toRepeat({ cron })).toThrow(says);
+  });
+
+  it('a rule with neither cron nor everyMs is told of both', () => {
+    expect(() => toRepeat({} as never)).toThrow(/must be one with cron, .* or with everyMs, received object \{\}/);
+  });
+
+  it("refuses no cron rule that the engine's own parser takes", () => {
+    const { defaultRepeatStrategy } = createRequire(import.meta.url)('bullmq') as typeof import('bullmq');
+    const isTaken = (pattern: string): boolean => {
+      try {
+        return defaultRepeatStrategy(0, { pattern }) !== undefined;
+      } catch {
+        return false;
+      }
+    };
+    const words = [
+      ...[
+        '*',
+        '?',
+        '0',
+        '1',
+        '7',
+        '8',
+        '12',
+        '23',
+        '24',
+        '31',
+        '32',
+        '59',
+        '60',
+        'L',
+        '5L',
+        '1#2',
+        'H',
+        'H/5',
+        'H(1-5)',
+      ],
+      ...[
+        '*/2',
+        '*/0',
+        '?/3',
+        '5/15',
+        '60/2',
+        '1-5',
+        '5-1',
+        '1-5/2',
+        '1-5/0',
+        '0-7',
+        '1-2-3',
+        '-',
+        '1-',
+        '/2',
+        '1/2/3',
+      ],
+      ...[
+        'mon',
+        'MON-fri',
+        'sun-sat',
+        'fri-mon',
+        'jan',
+        'Jan-dec/3',
+        'mon,jan',
+        '1,2,3',
+        '1,',
+        ',',
+        '007',
+        '1W',
+        'xL',
+        'l',
+        'h',
+        '0031',
+        '29',
+        '30',
+        '2',
+        'feb',
+        'x',
+        '1.5',
+      ],
+    ];
+    const rules = words.flatMap((word) =>
+      [0, 1, 2, 3, 4, 5].map((place) => ['0', '*', '*', '*', '*', '*'].with(place, word).join(' ')),
+    );
+    const taken = [...rules, ...rules.map((rule) => rule.slice(rule.indexOf(' ') + 1))].filter(isTaken);
+    expect(taken.length).toBeGreaterThan(100);
+    expect(taken.filter((rule) => cronFault(rule) !== undefined)).toEqual([]);
+    const word = fc.oneof({ weight: 3, arbitrary: fc.constant('*') }, fc.constantFrom(...words));
+    const random = fc.array(word, { minLength: 5, maxLength: 6 }).map((all) => all.join(' '));
+    fc.assert(
+      fc.property(random, (rule) => !isTaken(rule) || cronFault(rule) === undefined),
+      { numRuns: 1000 },
+    );
   });
 
   it('a pause doubles up to its bound, and jitter takes only away', () => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Job } from '../../src/cluster/jobs-client/handlers.js';
 import { Jobs, type JobsParts } from '../../src/cluster/jobs-client/jobs.js';
 import type { OfferedWork, Question } from '../../src/cluster/messages.js';
+import { deserializeError, ServerError, serializeError } from '../../src/errors/index.js';
 import { Server } from '../../src/server/server.js';
 import { FakeTelemetry } from '../helpers/fake-telemetry.js';
 
@@ -119,12 +120,75 @@ describe('a call', () => {
     const wrongName = { ...invalid, detail: expect.objectContaining({ name: 'name' }) };
     for (const name of [Symbol('mail'), 5, null, '', 'a:b'] as never[]) {
       await expect(jobs.enqueue(name, 1)).rejects.toMatchObject(wrongName);
-      await expect(jobs.enqueueMany([{ name, data: 1 }])).rejects.toMatchObject(wrongName);
+      const wrongJob = { ...invalid, detail: expect.objectContaining({ name: 'jobs[1].name' }) };
+      await expect(
+        jobs.enqueueMany([
+          { name: 'mail', data: 1 },
+          { name, data: 1 },
+        ]),
+      ).rejects.toMatchObject(wrongJob);
       await expect(jobs.counts(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.dead(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.unschedule(name, 'k')).rejects.toMatchObject(wrongName);
     }
     expect(asked).toEqual([]);
+  });
+
+  it.each([
+    ['ERR_JOB_OPTION', 'jobs[1].attempts', { attempts: 0 }],
+    ['ERR_JOB_OPTION', 'jobs[1].atempts', { atempts: 1 }],
+    ['ERR_JOB_OPTION', 'jobs[1].id', { id: '' }],
+    ['ERR_JOB_DATA', 'jobs[1].data.n', { data: { n: 1n } }],
+    ['ERR_JOB_SIZE', 'jobs[1].data', { data: 'x'.repeat(1000) }],
+  ])('with several jobs of which one is wrong says which: %s, %s', async (code, place, wrong) => {
+    const jobs = jobsOf();
+    jobs.hear();
+    const many = [{ name: 'mail', data: 1 }, { name: 'mail', data: 1, ...wrong } as never];
+    await expect(jobs.enqueueMany(many)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(`"${place}"`),
+      stack: expect.stringContaining('jobs-client.test.ts'),
+    });
+    expect(asked).toEqual([]);
+  });
+
+  it('with wrong options goes nowhere, and its error has the line of the caller, who may not wait for it', async () => {
+    const jobs = jobsOf();
+    jobs.hear();
+    const calls: (() => Promise<unknown>)[] = [
+      () => jobs.enqueue('mail', 1, { attempts: 0 }),
+      () => jobs.enqueue('mail', 1, { priority: 0 }),
+      () => jobs.enqueue('mail', 1, { backoff: { type: 'linear' as 'fixed', delayMs: 1 } }),
+      () => jobs.enqueue('mail', 1, { id: 'repeat:x' }),
+      () => jobs.enqueue('mail', 1, { delayMs: -1 }),
+      () => jobs.schedule('k', { cron: '61 * * * *' }, { name: 'mail', data: 1 }),
+      () => jobs.schedule('', { everyMs: 1000 }, { name: 'mail', data: 1 }),
+      () => jobs.schedule('k', { everyMs: 1000 }, { name: 'mail', data: 1, attempts: 0 }),
+      () => jobs.schedule('k', { everyMs: 1000 }, { name: 'a:b', data: 1 }),
+      () => jobs.dead('mail', { limit: 0 }),
+      () => jobs.retry('mail'),
+      () => jobs.unschedule('mail', ''),
+    ];
+    for (const call of calls) {
+      const here = expect.stringContaining('jobs-client.test.ts');
+      await expect(call()).rejects.toMatchObject({ code: 'ERR_JOB_OPTION', stack: here });
+    }
+    expect(asked).toEqual([]);
+  });
+
+  it('that fails in the broker process has the line of the caller, and none of the broker process', async () => {
+    const ours = new URL('../../src/cluster/jobs/bull.ts', import.meta.url).pathname;
+    const failed = deserializeError({
+      ...serializeError(new ServerError('ERR_CLUSTER_DOWN', { engine: 'Redis', state: 'down' })),
+      stack: `ServerError: x\n    at ask (${ours}:1:1)\n    at Job.add (/srv/node_modules/bullmq/dist/job.js:1:1)`,
+    });
+    const jobs = jobsOf({ ask: () => Promise.reject(failed) });
+    jobs.hear();
+    const userFunction = async (): Promise<unknown> => await jobs.counts('mail');
+    const error = (await userFunction().catch((caught: unknown) => caught)) as Error;
+    expect(error).toBe(failed);
+    expect(error.stack).toMatch(/at (?:async )?userFunction .*jobs-client\.test\.ts/);
+    expect(error.stack).not.toMatch(/bull/);
   });
 
   it('before the process serves waits for that, within its deadline', async () => {

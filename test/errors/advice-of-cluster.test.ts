@@ -1,5 +1,6 @@
-import { expect, it } from 'vitest';
-import { ServerError } from '../../src/errors/index.js';
+import { describe, expect, it } from 'vitest';
+import { withAdvice } from '../../src/cluster/certificate-advice.js';
+import { type ErrorCode, type ErrorDetails, ServerError } from '../../src/errors/index.js';
 
 it('a job whose task worker died is told of attempts, since taskRetries does not repeat jobs', () => {
   const { message } = new ServerError('ERR_TASK_WORKER_DIED', {
@@ -19,4 +20,59 @@ it('who misses a task callback is told that handlers of jobs count too', () => {
   expect(new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: 'task workers' }).message).toContain(
     'server.jobs.work',
   );
+});
+
+const messageOf = <C extends ErrorCode>(code: C, detail: ErrorDetails[C]): string =>
+  new ServerError(code, detail).message;
+
+describe('an engine', () => {
+  it('that is lost is connected to again by itself, and no other node is spoken of', () => {
+    for (const state of ['down: ECONNREFUSED', 'silent: no answer within 5000 ms', 'reconnecting', 'closed']) {
+      expect(messageOf('ERR_CLUSTER_DOWN', { engine: 'Redis', state })).toBe(
+        `This needs the connection to Redis, which is ${state}. A lost connection is made again by itself: try later. What was asked may have been carried out all the same.`,
+      );
+    }
+  });
+
+  it('that refuses is told to do so, and no connection is spoken of', () => {
+    for (const state of ['refusing: OOM command not allowed', 'OOM command not allowed']) {
+      expect(messageOf('ERR_CLUSTER_DOWN', { engine: 'Redis', state })).toBe(
+        'What was asked of Redis has failed: OOM command not allowed. Correct what that says (rights, memory, versions), or try later. What was asked may have been carried out all the same.',
+      );
+    }
+  });
+
+  it('that is none of Redis is told so, in the words of its client', () => {
+    const said = 'Unknown RESP type 73 "I". Please report this.';
+    expect(withAdvice(said, undefined)).toBe('it does not speak Redis (Unknown RESP type 73 "I")');
+  });
+});
+
+describe('the advice', () => {
+  const value = { expected: 'such', received: 'other' };
+
+  it('for an option of the wrong type or range does not say which of the two it is', () => {
+    for (const code of ['ERR_OPTION_TYPE', 'ERR_OPTION_RANGE'] as const)
+      expect(messageOf(code, { name: 'workerNum', ...value })).toMatch(/received other\. Pass such a value\.$/);
+  });
+
+  it.each([
+    ['compression', 'docs/options.md'],
+    ['cluster.prefix', 'docs/several-machines.md'],
+    ['TSWOOLE_OPTION_CLUSTER.prefix', 'docs/several-machines.md'],
+    ['--cluster.prefix', 'docs/several-machines.md'],
+    ['cluster.jobs.url', 'docs/jobs.md'],
+  ])('for the value of %s leads to %s', (name, page) => {
+    expect(messageOf('ERR_OPTION_VALUE', { name, ...value })).toContain(page);
+  });
+
+  it('for server.jobs without a cluster gives both', () => {
+    expect(messageOf('ERR_NO_CLUSTER', { method: 'server.jobs' })).toContain('cluster: {driver, url, jobs: {}}');
+    expect(messageOf('ERR_NO_CLUSTER', { method: 'server.cluster' })).toContain('cluster: {driver, url} ');
+  });
+
+  it('for a missing package does not speak of the message it stands in', () => {
+    const missing = { package: 'ioredis', range: '^6', why: 'it is not installed; run "npm install ioredis@^6"' };
+    expect(messageOf('ERR_CLUSTER_PACKAGE', missing)).not.toContain('message');
+  });
 });

@@ -12,6 +12,8 @@ import {
 
 const outside = (environment: NodeJS.ProcessEnv, flags = {}): object => optionsFromOutside(environment, flags);
 
+const REDIS = '"driver":"redis","url":"redis://host"';
+
 describe('options from outside', () => {
   it('have names that follow from those in the script', () => {
     expect([variableOf('workerNum'), flagOf('workerNum')]).toEqual(['TSWOOLE_OPTION_WORKER_NUM', 'worker-num']);
@@ -75,6 +77,16 @@ describe('options from outside', () => {
     [{ TSWOOLE_OPTION_WORKER_NUN: '1' }, {}, 'ERR_OPTION_UNKNOWN', 'TSWOOLE_OPTION_WORKER_NUN'],
     [{ TSWOOLE_OPTION_FRAMING: '{"type"' }, {}, 'ERR_OPTION', 'TSWOOLE_OPTION_FRAMING'],
     [{}, { port: '70000' }, 'ERR_OPTION_RANGE', '--port'],
+    [{ TSWOOLE_OPTION_CLUSTER: '{"driver":"redis"}' }, {}, 'ERR_OPTION_TYPE', '"TSWOOLE_OPTION_CLUSTER.url"'],
+    [{}, { cluster: '{"driver":"redis","url":"host"}' }, 'ERR_OPTION_VALUE', '"--cluster.url"'],
+    [{}, { cluster: `{${REDIS},"jobs":{"lease":1}}` }, 'ERR_OPTION_UNKNOWN', '"--cluster.jobs.lease"'],
+    [{}, { cluster: `{${REDIS},"jobs":{"leaseMs":1}}` }, 'ERR_OPTION_RANGE', '"--cluster.jobs.leaseMs"'],
+    [{}, { cluster: `{${REDIS},"jobs":{"url":5}}` }, 'ERR_OPTION_TYPE', '"--cluster.jobs.url"'],
+    [{}, { cluster: `{${REDIS},"jobs":{"url":"redis://h","tls":5}}` }, 'ERR_OPTION_TYPE', '"--cluster.jobs.tls"'],
+    [{}, { cluster: `{${REDIS},"tls":{"ca":5}}` }, 'ERR_OPTION_TYPE', '"--cluster.tls.ca"'],
+    [{}, { cluster: `{${REDIS},"password":5}` }, 'ERR_OPTION_TYPE', '"--cluster.password"'],
+    [{}, { cluster: `{${REDIS},"ttlMs":50}` }, 'ERR_OPTION_CONFLICT', '"--cluster.ttlMs"'],
+    [{}, { cluster: '{"driver":"nats","url":"nats://h","jobs":{}}' }, 'ERR_OPTION_VALUE', '"--cluster.jobs.url"'],
     [{}, { keepAlive: 'perhaps' }, 'ERR_OPTION_TYPE', '--keep-alive'],
   ])('that make no sense are refused by the name they were given: %j %j', (environment, flags, code, name) => {
     expect(() => outside(environment, flags)).toThrow(

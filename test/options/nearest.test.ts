@@ -17,6 +17,14 @@ test.each([
   expect(nearest(name, known)).toBe(expected);
 });
 
+test.each([
+  ['worker', 'workerNum'],
+  ['lease', 'leaseMs'],
+  ['max_job', 'maxJobBytes'],
+])('%s, without its unit, is nearest to %s', (name, expected) => {
+  expect(nearest(name, [...known, 'maxLeaseLosses', 'leaseMs', 'maxJobBytes'])).toBe(expected);
+});
+
 test.each(['', 'x', 'po', 'timeout', 'delay the whole thing'])('nothing is near %j', (name) => {
   expect(nearest(name, known)).toBeUndefined();
 });

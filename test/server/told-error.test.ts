@@ -46,6 +46,31 @@ describe('an error that its reader can mend', () => {
     expect(error.stack).toContain(error.message);
   });
 
+  it('has the frames of the caller where those of this package, or the limit of Node, leave none', () => {
+    const deep = (depth: number): ServerError => (depth === 0 ? told(ours()) : deep(depth - 1));
+    const ours = (): ServerError => {
+      const error = inUse();
+      const frame = `    at check (${new URL('../../src/options/check.ts', import.meta.url).pathname}:1:1)`;
+      error.stack = [`ServerError: ${error.message}`, ...Array(10).fill(frame)].join('\n');
+      return error;
+    };
+    const limit = Error.stackTraceLimit;
+    expect(deep(20).stack).toMatch(/\n\s+at .*told-error\.test\.ts/);
+    expect(deep(0).stack).not.toContain('options/check.ts');
+    expect(Error.stackTraceLimit).toBe(limit);
+  });
+
+  it('has them also where a copy of this package, or a package that it calls, made it in another process', () => {
+    const error = inUse();
+    error.stack = [
+      `ServerError: ${error.message}`,
+      '    at answer (/srv/other/node_modules/tswoole/dist/server.cjs:1:1)',
+      '    at Job.add (/srv/other/node_modules/bullmq/dist/job.js:1:1)',
+    ].join('\n');
+    expect(told(error).stack).toMatch(/\n\s+at .*told-error\.test\.ts/);
+    expect(error.stack).not.toContain('/srv/other');
+  });
+
   it('is told with its code, without a stack of ours, when nobody catches it, and the process ends with 1', () => {
     const error = told(inUse(new TypeError('the reason')));
     uncaught(error);
@@ -85,6 +110,12 @@ describe('an error that its reader can mend', () => {
     uncaught(new RangeError('another one'));
     expect(written.join('')).toMatch(/RangeError: another one\n\s+at /);
     expect(exits).toEqual([1]);
+  });
+
+  it('lets another one that comes meanwhile be told as well', () => {
+    told(inUse());
+    uncaught(told(new ServerError('ERR_ONE_SERVER', {})));
+    expect(written.join('')).toContain('(ERR_ONE_SERVER)');
   });
 
   it('does not tell for ever of causes that go round', () => {

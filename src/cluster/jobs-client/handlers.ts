@@ -1,5 +1,5 @@
 /** The handlers of a script for durable jobs. Every process registers them; task workers run them. */
-import { describe, ServerError } from '../../errors/index.js';
+import { describe, ServerError, told } from '../../errors/index.js';
 import { inSpan } from '../../util/telemetry.js';
 import type { JobTask } from '../broker/jobs.js';
 import { checkName } from '../jobs/job-id.js';
@@ -30,10 +30,22 @@ export class JobHandlers {
   add(name: string, handler: JobHandler, options: Partial<WorkOptions>): void {
     checkName('name', name);
     if (typeof handler !== 'function') {
-      throw new ServerError('ERR_CALLBACK_TYPE', { event: 'jobs.work', received: describe(handler) });
+      throw told(
+        new ServerError('ERR_CALLBACK_TYPE', {
+          event: name,
+          method: 'jobs.work()',
+          received: describe(handler),
+        }),
+      );
     }
     if (this.#handlers.has(name)) {
-      throw new ServerError('ERR_JOB_OPTION', { name: 'name', expected: 'another one per handler', received: name });
+      throw told(
+        new ServerError('ERR_JOB_OPTION', {
+          name: 'name',
+          expected: 'another one for each handler',
+          received: `${describe(name)}, which has one`,
+        }),
+      );
     }
     checkOptions(options);
     this.#handlers.set(name, handler);

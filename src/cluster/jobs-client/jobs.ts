@@ -2,12 +2,13 @@
  * Durable jobs, as the user's code sees them: `server.jobs`. Runs in every process; what it asks goes to the broker process
  * of this node, which has the connection to the engine.
  */
-import { ServerError } from '../../errors/index.js';
+import { ServerError, told } from '../../errors/index.js';
 import { deferred } from '../../util/deferred.js';
 import { type ActiveSpan, inSpan } from '../../util/telemetry.js';
 import { within } from '../../util/within.js';
 import { checkJobData } from '../jobs/job-data.js';
-import { checkName } from '../jobs/job-id.js';
+import { checkName, fromJobId, toEngineId, toEngineKey } from '../jobs/job-id.js';
+import { toDelay, toPage, toRepeat, toTemplate } from '../jobs/job-options.js';
 import { checkFields, wrong } from '../jobs/known-fields.js';
 import { integer } from '../jobs/limits.js';
 import type { JobCounts, JobId, JobInfo, JobOptions, JobPage, JobRule, NewJob, ScheduledJob } from '../jobs/queue.js';
@@ -18,8 +19,8 @@ import { sending } from './spans.js';
 export interface JobsParts {
   readonly deadlineMs: number;
   readonly maxJobBytes: number;
-  /** False in the master and the manager, which hear no answers. @throws ServerError ERR_NOT_STARTED */
-  mayAsk(): boolean;
+  /** False in the master and the manager, which hear no answers. @param method for the error @throws ServerError ERR_NOT_STARTED */
+  mayAsk(method: string): boolean;
   /** Of the cluster's engine, as this process knows it. */
   state(): string;
   /** @throws ServerError ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL, the error of the answer */
@@ -73,7 +74,7 @@ export class Jobs {
    * @throws ServerError ERR_ALREADY_STARTED, ERR_JOB_OPTION, ERR_CALLBACK_TYPE
    */
   work<T = unknown>(name: string, handler: JobHandler<T>, options: JobWorkOptions = {}): void {
-    if (this.#parts.isRunning()) throw new ServerError('ERR_ALREADY_STARTED', { method: 'jobs.work' });
+    if (this.#parts.isRunning()) throw told(new ServerError('ERR_ALREADY_STARTED', { method: 'jobs.work' }));
     this.#handlers.add(name, handler as JobHandler, options);
   }
 
@@ -86,6 +87,7 @@ export class Jobs {
   async enqueue(name: string, data: unknown = null, options: JobOptions = {}): Promise<JobId> {
     checkName('name', name);
     checkFields('options', 'options', options);
+    checkOptions(options);
     const json = this.#toJson(data);
     return inSpan(sending(new Set([name]), 1), async (span) => {
       const id = (await this.#ask({ method: 'enqueue', args: [name, json, traced(options, span)] })) as JobId;
@@ -98,11 +100,7 @@ export class Jobs {
   async enqueueMany(jobs: readonly NewJob[]): Promise<JobId[]> {
     if (!Array.isArray(jobs)) throw wrong('jobs', 'an array of jobs', jobs);
     integer('jobs.length', jobs.length, { min: 0, max: MOST_AT_ONCE });
-    for (const job of jobs) {
-      checkFields('job', '', job);
-      checkName('name', job.name);
-    }
-    const ready = jobs.map((job: NewJob) => ({ ...job, data: this.#toJson(job.data ?? null) }));
+    const ready = jobs.map((job: NewJob, index) => this.#ready(job, index));
     return inSpan(sending(new Set(ready.map(({ name }) => name)), ready.length), async (span) => {
       const args: [NewJob[]] = [ready.map((job) => traced(job, span))];
       return (await this.#ask({ method: 'enqueueMany', args })) as JobId[];
@@ -111,7 +109,11 @@ export class Jobs {
 
   /** Makes or replaces a schedule: one run a tick, however many processes and nodes call it. */
   async schedule(key: string, rule: JobRule, job: ScheduledJob): Promise<void> {
+    toEngineKey(key);
+    toRepeat(rule);
     checkFields('scheduled', '', job);
+    checkName('name', job.name);
+    toTemplate(job);
     const scheduled = { ...job, data: this.#toJson(job.data ?? null) };
     await this.#ask({ method: 'schedule', args: [key, rule, scheduled] });
   }
@@ -119,17 +121,20 @@ export class Jobs {
   /** Ends a schedule; jobs that it has enqueued stay. @returns whether there was one */
   async unschedule(name: string, key: string): Promise<boolean> {
     checkName('name', name);
+    toEngineKey(key);
     return (await this.#ask({ method: 'unschedule', args: [name, key] })) as boolean;
   }
 
   /** Jobs whose last attempt has failed, newest first. */
   async dead(name: string, page: JobPage = {}): Promise<JobInfo[]> {
     checkName('name', name);
+    toPage(page);
     return (await this.#ask({ method: 'dead', args: [name, page] })) as JobInfo[];
   }
 
   /** Runs a dead job again, with all its attempts. @throws ServerError (rejects) ERR_JOB_NOT_DEAD */
   async retry(id: JobId): Promise<void> {
+    fromJobId(id);
     await this.#ask({ method: 'retry', args: [id] });
   }
 
@@ -153,13 +158,30 @@ export class Jobs {
 
   async #ask(call: JobCall): Promise<unknown> {
     const { deadlineMs } = this.#parts;
-    if (!this.#isHeard) await this.#untilHeard();
-    return this.#parts.ask({ ask: 'jobs', call }, deadlineMs);
+    try {
+      if (!this.#isHeard) await this.#untilHeard(call.method);
+      return await this.#parts.ask({ ask: 'jobs', call }, deadlineMs);
+    } catch (error) {
+      // It was made in another process: only here are the frames of the caller.
+      throw told(error);
+    }
+  }
+
+  /** One of several. */
+  #ready(job: NewJob, index: number): NewJob {
+    try {
+      checkFields('job', '', job);
+      checkName('name', job.name);
+      checkOptions(job);
+      return { ...job, data: this.#toJson(job.data ?? null) };
+    } catch (error) {
+      throw told(ofJob(error, index));
+    }
   }
 
   /** `workerStart` runs before a process serves. */
-  async #untilHeard(): Promise<void> {
-    if (!this.#parts.mayAsk()) throw new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.#parts.state() });
+  async #untilHeard(method: string): Promise<void> {
+    if (!this.#parts.mayAsk(method)) throw new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.#parts.state() });
     if (this.#early >= MOST_EARLY) {
       throw new ServerError('ERR_CLUSTER_FULL', { what: 'calls before this process serves', most: MOST_EARLY });
     }
@@ -174,6 +196,27 @@ export class Jobs {
     checkJobData(data, { maxBytes: this.#parts.maxJobBytes, maxDepth: MOST_DEPTH });
     return JSON.parse(JSON.stringify(data));
   }
+}
+
+/** Here, so that the error has the frames of the caller; the broker process checks it again. */
+function checkOptions(options: JobOptions): void {
+  toTemplate(options);
+  toDelay(options.delayMs);
+  if (options.id !== undefined) toEngineId(options.id);
+}
+
+/** Says which of several jobs it is. */
+function ofJob(error: unknown, index: number): unknown {
+  if (!(error instanceof ServerError)) return error;
+  const job = `jobs[${index}]`;
+  if (error.is('ERR_JOB_OPTION')) {
+    const { name } = error.detail;
+    return new ServerError('ERR_JOB_OPTION', { ...error.detail, name: name === 'job' ? job : `${job}.${name}` });
+  }
+  if (error.is('ERR_JOB_DATA')) {
+    return new ServerError('ERR_JOB_DATA', { ...error.detail, path: `${job}.${error.detail.path}` });
+  }
+  return error.is('ERR_JOB_SIZE') ? new ServerError('ERR_JOB_SIZE', { ...error.detail, path: `${job}.data` }) : error;
 }
 
 function traced<T extends JobOptions>(options: T, span: ActiveSpan | undefined): T {

@@ -100,7 +100,7 @@ export class BullWorker implements JobWorker {
     try {
       const result = await this.#result(job, lease, runs);
       // Of a lease that ended meanwhile nothing is recorded, whatever is returned.
-      if (lease.ended === undefined && result !== undefined) checkJobData(result, this.#o.limits);
+      if (lease.ended === undefined && result !== undefined) checkJobData(result, this.#o.limits, 'result');
       if (lease.ended === undefined) return result;
     } catch (error) {
       if (lease.ended === undefined) throw storable(error);

@@ -8,7 +8,7 @@ import { type Bull, down, type Engine, type EngineOptions, type EngineState, typ
 import { checkJobData, type DataLimits } from './job-data.js';
 import { checkName, fromJobId, newEngineId, toEngineId, toEngineKey, toJobId } from './job-id.js';
 import { toJobCounts, toJobInfo } from './job-info.js';
-import { toDelay, toLimiter, toRepeat, toTemplate } from './job-options.js';
+import { toDelay, toLimiter, toPage, toRepeat, toTemplate, unusableCron } from './job-options.js';
 import { checkFields, wrong } from './known-fields.js';
 import { integer, LONGEST_MS } from './limits.js';
 import { PostgresEngine } from './postgres-engine.js';
@@ -17,9 +17,8 @@ import { RedisEngine } from './redis-engine.js';
 import { upsertSchedule } from './schedule.js';
 
 const MEBIBYTE = 2 ** 20;
-/** Jobs of one `enqueueMany`, and of one page. */
+/** Jobs of one `enqueueMany`. */
 const MOST_AT_ONCE = 10_000;
-const MOST_OF_A_PAGE = 1_000;
 /** Data of jobs that the engine has not confirmed: with more, `enqueue` is refused. */
 const MOST_HELD_BYTES = 64 * MEBIBYTE;
 /** Names whose queue is kept: whoever makes names without end still has bounded memory. */
@@ -144,10 +143,7 @@ class BullJobQueue implements Jobs.JobQueue {
 
   async dead(name: string, page: Jobs.JobPage = {}): Promise<Jobs.JobInfo[]> {
     checkName('name', name);
-    checkFields('page', 'page', page);
-    const { offset = 0, limit = 100 } = page;
-    integer('offset', offset, { min: 0, max: LONGEST_MS });
-    integer('limit', limit, { min: 1, max: MOST_OF_A_PAGE });
+    const { offset, limit } = toPage(page);
     const jobs = await this.#ask(() => this.#queue(name).getJobs(['failed'], offset, offset + limit - 1, false));
     return jobs.map((job) => toJobInfo(name, job, 'dead'));
   }
@@ -207,8 +203,10 @@ class BullJobQueue implements Jobs.JobQueue {
     let next: number | undefined;
     try {
       next = this.#bull.defaultRepeatStrategy(Date.now(), { pattern, ...(tz !== undefined && { tz }) });
-    } catch {}
-    if (next === undefined) throw wrong('cron', 'a cron rule with a time that comes', pattern);
+    } catch (error) {
+      throw unusableCron(pattern, (error as Error).message);
+    }
+    if (next === undefined) throw unusableCron(pattern, undefined);
   }
 
   /**

@@ -1,4 +1,4 @@
-import { describe, ServerError } from '../../errors/index.js';
+import { describe, ServerError, told } from '../../errors/index.js';
 
 export interface DataLimits {
   readonly maxBytes: number;
@@ -9,22 +9,25 @@ export interface DataLimits {
  * Refuses what JSON would drop, change or choke on, before the engine has anything of it: a job that runs with other data
  * than it was given is worse than one that is refused.
  *
+ * @param what it is, in errors
  * @returns bytes that the JSON has at most
  * @throws ServerError ERR_JOB_DATA, with the path of the value; ERR_JOB_SIZE
  */
-export function checkJobData(data: unknown, limits: DataLimits): number {
+export function checkJobData(data: unknown, limits: DataLimits, what: 'data' | 'result' = 'data'): number {
   const { maxBytes, maxDepth } = limits;
   // Field by field: a spread costs more than the whole search of a small job.
-  const search: Search = { maxBytes, maxDepth, steps: [], values: 0, atMost: 0 };
+  const search: Search = { what, data, maxBytes, maxDepth, steps: [], values: 0, atMost: 0 };
   check(data, search);
   // Most jobs are far below the limit: those are turned into JSON once, by the engine.
   if (search.atMost <= maxBytes) return search.atMost;
-  const bytes = Buffer.byteLength(stringify(data));
-  if (bytes > maxBytes) refuseSize(bytes, limits);
+  const bytes = Buffer.byteLength(stringify(search));
+  if (bytes > maxBytes) refuseSize(bytes, search);
   return bytes;
 }
 
 interface Search extends DataLimits {
+  readonly what: 'data' | 'result';
+  readonly data: unknown;
   /** Names and indexes of the way to the value that is looked at. */
   readonly steps: (string | number)[];
   values: number;
@@ -55,6 +58,7 @@ function checkText(value: string, search: Search): void {
 function checkInside(value: object, search: Search): void {
   // An object inside itself ends here as well.
   if (search.steps.length >= search.maxDepth) {
+    refuseCircle(search);
     refuse(value, search, `at most ${search.maxDepth} arrays and objects inside each other, none inside itself`);
   }
   if (Array.isArray(value)) checkElements(value, search);
@@ -91,8 +95,8 @@ function checkStep(step: string | number, value: unknown, search: Search): void 
 }
 
 /** A `toJSON` may give anything. */
-function stringify(data: unknown): string {
-  const top = { steps: [] };
+function stringify({ what, data }: Search): string {
+  const top = { what, steps: [] };
   try {
     const text = JSON.stringify(data) as string | undefined;
     if (text !== undefined) return text;
@@ -102,11 +106,42 @@ function stringify(data: unknown): string {
   return refuse(undefined, top, 'a value that JSON can hold');
 }
 
-function refuse(value: unknown, { steps }: Pick<Search, 'steps'>, expected: string): never {
-  const way = steps.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('');
-  throw new ServerError('ERR_JOB_DATA', { path: `data${way.slice(0, 200)}`, expected, received: describe(value) });
+/** Where the first object stands that holds itself, and which that is. */
+function refuseCircle({ what, data, steps }: Search): void {
+  const outer: unknown[] = [];
+  let value = data;
+  for (const [depth, step] of steps.entries()) {
+    const at = outer.indexOf(value);
+    if (at >= 0) {
+      const place = pathOf(what, steps.slice(0, at));
+      throw told(
+        new ServerError('ERR_JOB_DATA', {
+          path: pathOf(what, steps.slice(0, depth)),
+          expected: 'an object that does not hold itself',
+          received: `"${place}" again`,
+        }),
+      );
+    }
+    outer.push(value);
+    value = Reflect.get(value as object, step);
+  }
 }
 
-function refuseSize(bytes: number, { maxBytes }: DataLimits): never {
-  throw new ServerError('ERR_JOB_SIZE', { bytes, maxBytes });
+function refuse(value: unknown, { what, steps }: Pick<Search, 'what' | 'steps'>, expected: string): never {
+  throw told(new ServerError('ERR_JOB_DATA', { path: pathOf(what, steps), expected, received: describe(value) }));
+}
+
+function pathOf(what: string, steps: readonly (string | number)[]): string {
+  const shown = steps.slice(0, MOST_STEPS).map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`));
+  const way = `${what}${shown.join('')}`;
+  if (way.length > MOST_CHARACTERS) return `${way.slice(0, MOST_CHARACTERS)}…`;
+  return steps.length > MOST_STEPS ? `${way}…` : way;
+}
+
+/** Of a path that an error shows. */
+const MOST_STEPS = 16;
+const MOST_CHARACTERS = 200;
+
+function refuseSize(bytes: number, { what, maxBytes }: Pick<Search, 'what' | 'maxBytes'>): never {
+  throw told(new ServerError('ERR_JOB_SIZE', { ...(what !== 'data' && { path: what }), bytes, maxBytes }));
 }

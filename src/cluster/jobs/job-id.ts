@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { describe, ServerError } from '../../errors/index.js';
+import { describe, ServerError, told } from '../../errors/index.js';
 import type { JobId } from './queue.js';
 
 /** BullMQ's own ids of the jobs of a schedule begin so. */
@@ -10,21 +10,25 @@ const MOST_BYTES_OF_KEY = 128;
 /** Name of a queue, or prefix: BullMQ refuses ':' in it, and what else it may hold is plain in every tool. */
 export function checkName(what: string, name: unknown): asserts name is string {
   if (typeof name === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(name)) return;
-  throw new ServerError('ERR_JOB_OPTION', {
-    name: what,
-    expected: '1 to 128 of A-Za-z0-9._-',
-    received: describe(name),
-  });
+  throw told(
+    new ServerError('ERR_JOB_OPTION', {
+      name: what,
+      expected: '1 to 128 of A-Za-z0-9._-',
+      received: describe(name),
+    }),
+  );
 }
 
 /** The id a user gives, as BullMQ gets it: with a sign before it, because BullMQ refuses ids that look like integers. */
 export function toEngineId(id: unknown): string {
   if (typeof id !== 'string' || !isText(id, MOST_BYTES_OF_ID) || id.startsWith(OF_SCHEDULE)) {
-    throw new ServerError('ERR_JOB_OPTION', {
-      name: 'id',
-      expected: `1 to ${MOST_BYTES_OF_ID} bytes of text that does not begin with "${OF_SCHEDULE}"`,
-      received: describe(id),
-    });
+    throw told(
+      new ServerError('ERR_JOB_OPTION', {
+        name: 'id',
+        expected: `1 to ${MOST_BYTES_OF_ID} bytes of text that does not begin with "${OF_SCHEDULE}"`,
+        received: describe(id),
+      }),
+    );
   }
   return `=${escapeColons(id)}`;
 }
@@ -36,11 +40,13 @@ export function newEngineId(): string {
 /** Key of a schedule, as BullMQ gets it: colons would let it take the key for one of its old form. */
 export function toEngineKey(key: unknown): string {
   if (typeof key === 'string' && isText(key, MOST_BYTES_OF_KEY)) return escapeColons(key);
-  throw new ServerError('ERR_JOB_OPTION', {
-    name: 'key',
-    expected: `1 to ${MOST_BYTES_OF_KEY} bytes of text`,
-    received: describe(key),
-  });
+  throw told(
+    new ServerError('ERR_JOB_OPTION', {
+      name: 'key',
+      expected: `1 to ${MOST_BYTES_OF_KEY} bytes of text`,
+      received: describe(key),
+    }),
+  );
 }
 
 export function toJobId(name: string, engineId: string): JobId {
@@ -51,7 +57,7 @@ export function toJobId(name: string, engineId: string): JobId {
 export function fromJobId(id: unknown): { name: string; engineId: string } {
   const at = typeof id === 'string' ? id.indexOf(':') : -1;
   if (typeof id !== 'string' || at < 1) {
-    throw new ServerError('ERR_JOB_OPTION', { name: 'id', expected: 'NAME:ID', received: describe(id) });
+    throw told(new ServerError('ERR_JOB_OPTION', { name: 'id', expected: 'NAME:ID', received: describe(id) }));
   }
   const [name, own] = [id.slice(0, at), id.slice(at + 1)];
   checkName('name', name);

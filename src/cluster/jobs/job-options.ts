@@ -1,13 +1,15 @@
 import type { JobsOptions, RateLimiterOptions, RepeatOptions } from 'bullmq';
-import { describe, ServerError } from '../../errors/index.js';
+import { describe, ServerError, told } from '../../errors/index.js';
+import { CRON_EXPECTED, cronFault } from './cron-fault.js';
 import { checkFields, wrong } from './known-fields.js';
-import { integer, numeric } from './limits.js';
-import type { JobBackoff, JobOptions, JobRule, WorkOptions } from './queue.js';
+import { integer, LONGEST_MS, numeric } from './limits.js';
+import type { JobBackoff, JobOptions, JobPage, JobRule, WorkOptions } from './queue.js';
 
 /** What BullMQ takes as the most urgent but nought. */
 const LOWEST_PRIORITY = 2 ** 21;
 /** A year, in milliseconds; BullMQ keeps delays in doubles with a counter below them. */
 const LONGEST_DELAY_MS = 366 * 24 * 3600 * 1000;
+const MOST_OF_A_PAGE = 1_000;
 const KEPT_DONE = 1_000;
 const KEPT_DEAD = 10_000;
 /** Stacks of so many failed attempts are kept. */
@@ -27,19 +29,44 @@ export function toTemplate(o: JobOptions): JobsOptions {
   return options;
 }
 
+/** @throws ServerError ERR_JOB_OPTION */
+export function toPage(page: JobPage): Required<JobPage> {
+  checkFields('page', 'page', page);
+  const { offset = 0, limit = 100 } = page;
+  return {
+    offset: integer('offset', offset, { min: 0, max: LONGEST_MS }),
+    limit: integer('limit', limit, { min: 1, max: MOST_OF_A_PAGE }),
+  };
+}
+
 export function toDelay(delayMs = 0): number {
   return integer('delayMs', delayMs, { min: 0, max: LONGEST_DELAY_MS });
 }
 
-/** @throws ServerError ERR_JOB_OPTION; the fields of `cron` itself are checked by the engine's own parser */
+function checkCron(cron: unknown): void {
+  if (typeof cron !== 'string') throw wrong('cron', CRON_EXPECTED, cron);
+  const fault = cronFault(cron);
+  if (fault === undefined) return;
+  const received = fault.part === cron ? describe(cron) : `"${fault.part}" in ${describe(cron)}`;
+  throw told(new ServerError('ERR_JOB_OPTION', { name: 'cron', expected: fault.expected, received }));
+}
+
+/** @param why of the engine's own parser; missing: the rule has no time that comes */
+export function unusableCron(cron: string, why: string | undefined): ServerError {
+  const received = why === undefined ? describe(cron) : `${describe(cron)} (${why})`;
+  return told(
+    new ServerError('ERR_JOB_OPTION', { name: 'cron', expected: `${CRON_EXPECTED}, of a time that comes`, received }),
+  );
+}
+
+/** @throws ServerError ERR_JOB_OPTION; what is left of `cron` is checked by the engine's own parser */
 export function toRepeat(rule: JobRule): Omit<RepeatOptions, 'key'> {
   checkFields('rule', 'rule', rule);
   if ('everyMs' in rule && 'cron' in rule) throw wrong('rule', 'one with cron or with everyMs, not both', rule);
   if ('everyMs' in rule) return { every: integer('everyMs', rule.everyMs, { min: 100, max: LONGEST_DELAY_MS }) };
   const { cron, tz } = rule;
-  if (typeof cron !== 'string' || ![5, 6].includes(cron.trim().split(/\s+/).length)) {
-    throw new ServerError('ERR_JOB_OPTION', { name: 'cron', expected: '5 or 6 fields', received: describe(cron) });
-  }
+  if (cron === undefined) throw wrong('rule', 'one with cron, such as {cron: "0 4 * * *"}, or with everyMs', rule);
+  checkCron(cron);
   return { pattern: cron.trim(), ...(tz !== undefined && { tz: timeZone(tz) }) };
 }
 
@@ -79,11 +106,13 @@ function toBackoff(backoff: JobBackoff): KeepBackoff | CappedBackoff {
   const part = numeric('backoff.jitter', jitter, { min: 0, max: 1 });
   if (type === 'fixed') return { type, delay, jitter: part };
   if (type === 'exponential') return { type: CAPPED, delay, maxDelayMs: most, jitter: part };
-  throw new ServerError('ERR_JOB_OPTION', {
-    name: 'backoff.type',
-    expected: '"fixed" or "exponential"',
-    received: describe(type),
-  });
+  throw told(
+    new ServerError('ERR_JOB_OPTION', {
+      name: 'backoff.type',
+      expected: '"fixed" or "exponential"',
+      received: describe(type),
+    }),
+  );
 }
 
 /** Pause after the attempt of that number, in milliseconds: what BullMQ's worker asks for every type it does not know. */
@@ -97,10 +126,12 @@ function timeZone(tz: string): string {
   try {
     return new Intl.DateTimeFormat('en', { timeZone: tz }).resolvedOptions().timeZone;
   } catch {
-    throw new ServerError('ERR_JOB_OPTION', {
-      name: 'tz',
-      expected: 'the name of a time zone, as in Europe/Berlin',
-      received: describe(tz),
-    });
+    throw told(
+      new ServerError('ERR_JOB_OPTION', {
+        name: 'tz',
+        expected: 'the name of a time zone, as in Europe/Berlin',
+        received: describe(tz),
+      }),
+    );
   }
 }

@@ -1,5 +1,5 @@
 /** The fields that options of jobs may have: a mistyped one, or one of BullMQ's, would be left out without a word. */
-import { describe, ServerError } from '../../errors/index.js';
+import { describe, ServerError, told } from '../../errors/index.js';
 import { nearest } from '../../options/nearest.js';
 
 const POLICY = ['priority', 'attempts', 'backoff', 'keep'] as const;
@@ -44,8 +44,15 @@ export function checkFields(kind: keyof typeof fieldsOf, inside: string, given: 
 function unknownField(known: readonly string[], inside: string, unknown: string, value: unknown): ServerError {
   const aliases = MEANT.filter(([, field]) => known.includes(field));
   const near = nearest(unknown, known, aliases);
-  const meant = near === undefined || near === 'trace' ? '' : `"${near}" (did you mean that?), or `;
-  return wrong(inside === '' ? unknown : `${inside}.${unknown}`, `${meant}one of ${shown(known)}`, value);
+  return told(
+    new ServerError('ERR_JOB_OPTION', {
+      name: inside === '' ? unknown : `${inside}.${unknown}`,
+      expected: 'a known name',
+      received: describe(value),
+      ...(near !== undefined && near !== 'trace' && { nearest: near }),
+      known: shown(known),
+    }),
+  );
 }
 
 /** `trace` is internal. */
@@ -54,5 +61,5 @@ function shown(known: readonly string[]): string {
 }
 
 export function wrong(name: string, expected: string, received: unknown): ServerError {
-  return new ServerError('ERR_JOB_OPTION', { name, expected, received: describe(received) });
+  return told(new ServerError('ERR_JOB_OPTION', { name, expected, received: describe(received) }));
 }

@@ -1,4 +1,4 @@
-import { describe, ServerError } from '../../errors/index.js';
+import { describe, ServerError, told } from '../../errors/index.js';
 
 /** Longest pause a timer can hold, about 24 days, in milliseconds. */
 export const LONGEST_MS = 2 ** 31 - 1;
@@ -11,19 +11,23 @@ interface Limits {
 /** @throws ServerError ERR_JOB_OPTION */
 export function integer(name: string, value: unknown, { min, max }: Limits): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
-  throw new ServerError('ERR_JOB_OPTION', {
-    name,
-    expected: `an integer from ${min} to ${max}`,
-    received: describe(value),
-  });
+  throw told(
+    new ServerError('ERR_JOB_OPTION', {
+      name,
+      expected: `an integer from ${min} to ${max}`,
+      received: describe(value),
+    }),
+  );
 }
 
 /** @throws ServerError ERR_JOB_OPTION */
 export function numeric(name: string, value: unknown, { min, max }: Limits): number {
   if (typeof value === 'number' && value >= min && value <= max) return value;
-  throw new ServerError('ERR_JOB_OPTION', {
-    name,
-    expected: `a number from ${min} to ${max}`,
-    received: describe(value),
-  });
+  throw told(
+    new ServerError('ERR_JOB_OPTION', {
+      name,
+      expected: `a number from ${min} to ${max}`,
+      received: describe(value),
+    }),
+  );
 }

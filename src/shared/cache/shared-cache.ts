@@ -1,5 +1,5 @@
 /** What one process has computed, for all of them. */
-import { describe, ServerError } from '../../errors/index.js';
+import { describe, ServerError, told } from '../../errors/index.js';
 import { integer, refuse, size } from '../../options/check.js';
 import { MIB } from '../../options/size.js';
 import { monotonicMs } from '../../util/clock.js';
@@ -163,5 +163,5 @@ function checkKey(key: unknown): string {
 }
 
 function wrong(what: string, expected: string, received: unknown): ServerError {
-  return new ServerError('ERR_SHARED_ARGUMENT', { what, expected, received: describe(received) });
+  return told(new ServerError('ERR_SHARED_ARGUMENT', { what, expected, received: describe(received) }));
 }

@@ -9,7 +9,7 @@
  * ```
  * An `int` is a float64: safe integers fit, and one aligned store is never torn.
  */
-import { describe, ServerError } from '../../errors/index.js';
+import { describe, ServerError, told } from '../../errors/index.js';
 import type { ColumnSpec, ColumnSpecs } from './row-types.js';
 
 export const FLOAT = 0;
@@ -111,5 +111,5 @@ function textOf(spec: ColumnSpec | undefined): string {
 }
 
 export function wrong(part: string, expected: string, received: unknown): ServerError {
-  return new ServerError('ERR_TABLE_DECLARATION', { part, expected, received: describe(received) });
+  return told(new ServerError('ERR_TABLE_DECLARATION', { part, expected, received: describe(received) }));
 }
