@@ -61,9 +61,10 @@ export class Shutdown {
     this.#isAsked = true;
   }
 
+  /** Processes of the user, and the broker process, learn of it, and go on. */
   settle(): void {
     this.#settling = true;
-    settleAll(this.#seatsOf('worker'));
+    settleAll(this.#parts.seats.filter(({ role }) => role !== 'task'));
   }
 
   closeAll(deadlineMs: number): void {
@@ -91,7 +92,7 @@ export class Shutdown {
 
   /** A process has taken over while others settle. */
   attached(seat: Seat, handle: WorkerHandle): void {
-    if (this.#settling && (seat.role === 'worker' || this.#tasksSettle)) handle.settle();
+    if (this.#settling && (seat.role !== 'task' || this.#tasksSettle)) handle.settle();
   }
 
   /** Called at every step of the manager. */

@@ -17,6 +17,8 @@ export interface WorkSource {
   readonly pending: number;
   /** Another process owns the id from now on: takes no more work, finishes what it has begun. */
   release(): void;
+  /** The server will end, and workers finish what they have begun: this process goes on, and begins nothing that takes long. */
+  settle(): void;
   /** The server ends: running work is notified, and may still finish. */
   stop(): void;
   /** True when its successor must not begin before it has finished. */

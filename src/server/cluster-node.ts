@@ -73,6 +73,8 @@ export class ClusterNode {
     }
   });
   #toMaster: MasterLink | undefined;
+  /** In the broker process, where there are durable jobs. */
+  #brokerJobs: BrokerJobs | undefined;
 
   constructor(parts: ClusterNodeParts) {
     this.#parts = parts;
@@ -126,7 +128,11 @@ export class ClusterNode {
 
   /** Behind those of the user. */
   get process(): AddedProcess {
-    return { name: BROKER_NAME, run: (_server, signal) => this.#runBroker(signal) };
+    return {
+      name: BROKER_NAME,
+      run: (_server, signal) => this.#runBroker(signal),
+      settle: () => this.#brokerJobs?.settle(),
+    };
   }
 
   get #options() {
@@ -219,6 +225,7 @@ export class ClusterNode {
     const { region } = this.#running('cluster');
     const { driver, given, resolved, requestTimeoutMs } = this.#options;
     const id = this.#brokerId;
+    this.#brokerJobs = await this.#makeBrokerJobs();
     const broker = new Broker({
       changed: () => this.#toMaster?.changed(),
       tried: (refused) => this.#toMaster?.tried(refused),
@@ -234,7 +241,7 @@ export class ClusterNode {
         this.#sendTo(message, to);
       },
       callConnection: (call) => this.#callHere(call),
-      jobs: await this.#brokerJobs(),
+      jobs: this.#brokerJobs,
       isSuccessor: region.countBroker() > 0,
       copy: {
         tellPresent: (changes) => this.#toMaster?.tellPresent(changes),
@@ -255,7 +262,7 @@ export class ClusterNode {
     await end;
   }
 
-  async #brokerJobs(): Promise<BrokerJobs | undefined> {
+  async #makeBrokerJobs(): Promise<BrokerJobs | undefined> {
     const { cluster, maxWorkerNum, taskWorkerNum, taskConcurrency, maxWaitMs } = this.#parts.options();
     const jobs = cluster?.jobs ?? null;
     if (jobs === null) return undefined;
@@ -269,7 +276,7 @@ export class ClusterNode {
     const onProblem = (error: Error): void => log.warn('durable jobs: a problem with the engine', { error });
     return new BrokerJobs({
       ...{ leaseMs: jobs.leaseMs, maxLeaseLosses: jobs.maxLeaseLosses, log },
-      open: () => openJobQueue({ ...engineOf(jobs), onProblem }),
+      open: () => openJobQueue({ ...engineOf(jobs), onProblem, onFailed: (...failed) => logFailed(log, ...failed) }),
       run: (task, signal) => tasks.askJob(task, signal),
       reloads: () => region.reloads + (region.isReloading ? 1 : 0),
       taskWorkers: Array.from({ length: taskWorkerNum }, (_, nth) => maxWorkerNum + nth),
@@ -290,6 +297,13 @@ export class ClusterNode {
     if (this.#toMaster === undefined) throw failedReload('its broker process is still starting');
     return this.#toMaster.reloadHere();
   }
+}
+
+type FailedJob = Parameters<NonNullable<JobQueueOptions['onFailed']>>;
+
+function logFailed(log: Log, ...[{ id, attempt }, error, isLast]: FailedJob): void {
+  if (isLast) log.warn('a durable job is dead: its last attempt has failed', { job: id, attempt, error });
+  else log.info('an attempt of a durable job has failed; there will be another', { job: id, attempt, error });
 }
 
 /** Task workers and connections have the rest of the time. */

@@ -23,6 +23,8 @@ export interface HeldServer {
 export interface AddedProcess {
   readonly name: string;
   run(server: HeldServer, signal: AbortSignal): unknown;
+  /** In that process: the server will end, and workers still finish what they have begun. */
+  settle?(): void;
 }
 
 /** What the process has become by `start()`. */

@@ -161,6 +161,7 @@ function userSource(
   if (given === undefined) throw new Error(`the script adds ${userProcesses.length} processes, and not number ${id}`);
   return new UserProcess({
     run: (signal) => given.run(server, signal),
+    settle: () => given.settle?.(),
     waits: given.run.length > 1,
     failed: (error) => {
       log.error(`process ${given.name} failed`, { error });

@@ -133,6 +133,10 @@ export class TaskRunner implements WorkSource {
     this.#isReleased = true;
   }
 
+  settle(): void {
+    this.stop();
+  }
+
   stop(): void {
     this.#stopping = true;
     for (const task of this.#running) this.#abortAtStop(task);
@@ -229,8 +233,15 @@ export class TaskRunner implements WorkSource {
 
   #abortGivenUp(): void {
     for (const task of this.#running) {
-      if (task.claimed.isAborted) task.abort(new ServerError('ERR_TASK_GIVEN_UP', { taskId: task.id }));
+      if (task.claimed.isAborted) task.abort(this.#givenUp(task));
     }
+  }
+
+  /** Why the queue no longer waits for a job, it says nowhere: at the end of a server it gives back what is left. */
+  #givenUp({ claimed, id: taskId, data }: RunningTask): ServerError {
+    if (!claimed.isJob) return new ServerError('ERR_TASK_GIVEN_UP', { taskId });
+    const { id = '' } = (data ?? {}) as { id?: string }; // none: it is still being read
+    return new ServerError(this.#stopping ? 'ERR_JOB_GIVEN_BACK' : 'ERR_JOB_LEASE_LOST', { id });
   }
 
   /** Once it is released its place is another's: what it says then would be taken for what that one says. */

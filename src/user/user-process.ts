@@ -4,6 +4,8 @@ import type { WorkSource } from '../messaging/work-source.js';
 export interface UserProcessParts {
   /** Called once, when no predecessor is still at work. */
   run(signal: AbortSignal): unknown;
+  /** The server will end: see `WorkSource`. */
+  settle?(): void;
   /** False when `run` does not take the signal: it cannot be asked to finish, so the server does not wait for it. */
   readonly waits: boolean;
   /** `run` threw: the process ends and is respawned. */
@@ -39,6 +41,10 @@ export class UserProcess implements WorkSource {
 
   release(): void {
     this.#controller.abort();
+  }
+
+  settle(): void {
+    this.#parts.settle?.();
   }
 
   stop(): void {

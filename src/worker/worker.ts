@@ -199,7 +199,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
         this.#parts.sockets?.quiesce();
         for (const service of this.#services) service.drain();
         this.#purpose = 'settle';
-        this.#source?.stop();
+        this.#source?.settle();
         return this.#poller.wakeSoon();
       case 'stop':
         this.#purpose = 'stop';

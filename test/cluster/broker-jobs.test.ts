@@ -164,6 +164,17 @@ describe('jobs are taken', () => {
     expect(log).toHaveLength(1);
   });
 
+  it('until the server is about to end; what its processes want of the queue is answered on', async () => {
+    const { jobs, queue } = opened();
+    await offer(jobs, [mail]);
+    jobs.settle();
+    await offer(jobs, [mail, { name: 'other' }]);
+    expect([queue.works.map(({ name, closed }) => [name, closed]), queue.closed]).toEqual([[['mail', [500]]], 0]);
+    expect(await jobs.answer({ method: 'enqueue', args: ['mail', 1] })).toBe('mail:1');
+    await jobs.close();
+    expect(queue.closed).toBe(1);
+  });
+
   it('until the end, and a queue that opens later is closed', async () => {
     const { jobs, queue } = opened();
     await offer(jobs, [mail]);

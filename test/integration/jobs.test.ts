@@ -331,6 +331,22 @@ describe('a node', () => {
   });
 });
 
+describe('a job that computes while its server shuts down', () => {
+  test('is given to another node at once, though its task worker hears nothing of it', async () => {
+    engine ??= await startRedis({ appendOnly: true });
+    const jobs = { prefix: 'computes', leaseMs: 600_000, drainMs: 500 };
+    const a = await start({ nodeId: 'computes', jobs, options: { maxWaitMs: 60_000 } });
+    await a.enqueue({ do: 'block', ms: 600_000, on: 'computes' }, { id: 'computed' });
+    await a.begun(id('computed'));
+    const b = await start({ nodeId: 'takes-over', jobs });
+    a.server.signal('SIGTERM');
+    await b.ended(id('computed')); // its lease has ten minutes
+    expect(a.server.taskWorkers).toHaveLength(1);
+    for (const { pid } of a.server.taskWorkers) a.server.signal('SIGKILL', pid); // else it computes on
+    await a.server.stop();
+  });
+});
+
 describe('an operator', () => {
   test('sees what waits and what is dead, and has dead jobs run again', async () => {
     engine ??= await startRedis({ appendOnly: true });
@@ -388,7 +404,7 @@ describe('a job under way', () => {
     const letGo = await node.hold('orphaned');
     const killed = performance.now();
     node.server.signal('SIGKILL', node.broker);
-    await since.waitForEvent('failed', (line) => line['code'] === 'ERR_TASK_GIVEN_UP');
+    await since.waitForEvent('failed', (line) => line['code'] === 'ERR_JOB_LEASE_LOST');
     expect((await node.begun(id('orphaned'), 2)).at - killed).toBeGreaterThan(LEASE_MS / 2);
     await letGo();
     expect(node.runs(id('orphaned'))).toHaveLength(2);

@@ -402,7 +402,7 @@ describe('the end of all', () => {
   it('is in order: workers settle before task workers, and stop before them', async () => {
     start();
     manager.onMessage({ type: 'settle' });
-    expect([0, 1, 2, 3].map((id) => newest(id).heard)).toEqual([['settle'], ['settle'], [], []]);
+    expect([0, 1, 2, 3].map((id) => newest(id).heard)).toEqual([['settle'], ['settle'], [], ['settle']]);
     for (const id of [0, 1]) newest(id).say({ type: 'settled' });
     expect([told('settled'), newest(2).heard]).toEqual([[], ['settle']]);
     newest(2).say({ type: 'settled' });

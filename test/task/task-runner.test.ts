@@ -456,14 +456,25 @@ describe('the end of a task worker', () => {
     runJob = ({ signal }) =>
       new Promise(() => signal.addEventListener('abort', () => reasons.push((signal.reason as ServerError).code)));
     const tasks = runner({ concurrency: 2 });
-    const { handle } = caller.queue.give('job', -1, true);
+    const { handle } = caller.queue.give({ id: 'mail:1' }, -1, true);
     tasks.take(yes);
     expect(tasks.pending).toBe(1);
     tasks.stop();
     expect([tasks.pending, reasons]).toEqual([0, []]);
     caller.queue.giveUp(handle);
     tasks.take(yes);
-    expect(reasons).toEqual(['ERR_TASK_GIVEN_UP']);
+    expect(reasons).toEqual(['ERR_JOB_GIVEN_BACK']);
+  });
+
+  it('tells a job that its lease is lost where its queue gives it up while the server goes on', () => {
+    const reasons: unknown[] = [];
+    runJob = ({ signal }) => new Promise(() => signal.addEventListener('abort', () => reasons.push(signal.reason)));
+    const tasks = runner({ concurrency: 2 });
+    const { handle } = caller.queue.give({ id: 'mail:1' }, -1, true);
+    tasks.take(yes);
+    caller.queue.giveUp(handle);
+    tasks.take(yes);
+    expect(reasons).toEqual([expect.objectContaining({ code: 'ERR_JOB_LEASE_LOST', detail: { id: 'mail:1' } })]);
   });
 
   it('finishes after its release what it has begun, asks for a turn then, and takes nothing more', async () => {

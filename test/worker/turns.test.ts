@@ -80,7 +80,15 @@ describe('a turn', () => {
     vi.spyOn(world.messaging, 'take').mockReturnValue(messages);
     const none = (): void => {};
     world.worker.setSource({
-      ...{ attach: none, release: none, stop: none, take: () => tasks, hasWork: false, holdsUntilFinished: false },
+      ...{
+        attach: none,
+        release: none,
+        settle: none,
+        stop: none,
+        take: () => tasks,
+        hasWork: false,
+        holdsUntilFinished: false,
+      },
       ...{ isFree: false, look: none },
       pending: 0,
     });
@@ -123,7 +131,7 @@ describe('a turn', () => {
     let waiting = 0;
     const none = (): void => {};
     world.worker.setSource({
-      ...{ attach: none, release: none, stop: none, holdsUntilFinished: false, pending: 0, isFree: true },
+      ...{ attach: none, release: none, settle: none, stop: none, holdsUntilFinished: false, pending: 0, isFree: true },
       get hasWork() {
         return waiting > 0;
       },
@@ -152,7 +160,7 @@ describe('a turn', () => {
     let nowMs = 1000;
     const none = (): void => {};
     world.worker.setSource({
-      ...{ attach: none, release: none, stop: none, holdsUntilFinished: false, pending: 0, isFree: true },
+      ...{ attach: none, release: none, settle: none, stop: none, holdsUntilFinished: false, pending: 0, isFree: true },
       ...{ hasWork: true, take: () => false, look: none },
     });
     world.spin.isWorthwhile = true;

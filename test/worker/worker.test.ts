@@ -370,7 +370,15 @@ describe('release', () => {
     let pending = 1;
     const none = (): void => {};
     world.worker.setSource({
-      ...{ attach: none, release: none, stop: none, take: () => false, hasWork: false, holdsUntilFinished: true },
+      ...{
+        attach: none,
+        release: none,
+        settle: none,
+        stop: none,
+        take: () => false,
+        hasWork: false,
+        holdsUntilFinished: true,
+      },
       ...{ isFree: false, look: none },
       get pending() {
         return pending;
@@ -391,7 +399,15 @@ describe('release', () => {
     const none = (): void => {};
     let looks = Number.NEGATIVE_INFINITY;
     world.worker.setSource({
-      ...{ attach: none, release: none, stop: none, take: () => false, hasWork: false, holdsUntilFinished: true },
+      ...{
+        attach: none,
+        release: none,
+        settle: none,
+        stop: none,
+        take: () => false,
+        hasWork: false,
+        holdsUntilFinished: true,
+      },
       ...{ isFree: false, look: none },
       // Looked at when the turn is over: then comes what nobody rings for, the place of a message.
       get pending() {

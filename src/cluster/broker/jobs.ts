@@ -55,6 +55,7 @@ export class BrokerJobs {
   #queue: JobQueue | undefined;
   #calls = 0;
   #isClosing = false;
+  #isSettling = false;
 
   constructor(parts: BrokerJobsParts) {
     this.#parts = parts;
@@ -124,9 +125,16 @@ export class BrokerJobs {
     this.#adjust();
   }
 
+  /** The server will end: takes no more jobs, and closes those it has taken as `close` does. Calls are answered on. */
+  settle(): void {
+    this.#isSettling = true;
+    for (const worked of this.#worked.values()) void worked.close(this.#parts.drainMs);
+  }
+
   /** Jobs have `drainMs`; those under way then are given to another node. An engine that is lost is not waited for. */
   async close(): Promise<void> {
     this.#isClosing = true;
+    this.#isSettling = true;
     this.#counts.close();
     await within(this.#closeAll(), this.#parts.drainMs + GIVE_BACK_MS);
   }
@@ -140,7 +148,7 @@ export class BrokerJobs {
   /** After a reload that is what the new script says. */
   #adjust(): void {
     const queue = this.#queue;
-    if (queue === undefined || this.#isClosing) return;
+    if (queue === undefined || this.#isSettling) return;
     const wanted = this.#wanted();
     for (const [name, worked] of this.#worked) {
       if (!wanted.has(name)) void worked.close(this.#parts.drainMs);

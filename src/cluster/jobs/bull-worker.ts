@@ -8,7 +8,7 @@ import { checkJobData, type DataLimits } from './job-data.js';
 import { toJobId } from './job-id.js';
 import { backoffOf } from './job-options.js';
 import { type Lease, Leases } from './leases.js';
-import type { JobStats, JobWorker, RunJob, RunningJob } from './queue.js';
+import type { JobQueueOptions, JobStats, JobWorker, RunJob, RunningJob } from './queue.js';
 
 /** What all workers of a queue count into. */
 export type Counts = { -readonly [K in keyof JobStats]: JobStats[K] };
@@ -26,6 +26,7 @@ export interface BullWorkerOptions {
   readonly limits: DataLimits;
   readonly counts: Counts;
   readonly onProblem: (error: unknown) => void;
+  readonly onFailed: NonNullable<JobQueueOptions['onFailed']>;
   readonly onClosed: (worker: BullWorker) => void;
 }
 
@@ -103,7 +104,10 @@ export class BullWorker implements JobWorker {
       if (lease.ended === undefined && result !== undefined) checkJobData(result, this.#o.limits, 'result');
       if (lease.ended === undefined) return result;
     } catch (error) {
-      if (lease.ended === undefined) throw storable(error);
+      if (lease.ended === undefined) {
+        this.#tellFailed(job, error);
+        throw storable(error);
+      }
     } finally {
       this.#leave();
     }
@@ -159,6 +163,12 @@ export class BullWorker implements JobWorker {
       // Then it runs elsewhere when the lease is up.
       this.#o.onProblem(error);
     }
+  }
+
+  #tellFailed(job: Job, error: unknown): void {
+    const { name, onFailed } = this.#o;
+    const attempt = job.attemptsStarted;
+    onFailed({ id: toJobId(name, job.id ?? ''), attempt }, error, job.attemptsMade + 1 >= (job.opts.attempts ?? 1));
   }
 
   #enter(): void {

@@ -46,6 +46,7 @@ class BullJobQueue implements Jobs.JobQueue {
   readonly #deadlineMs: number;
   readonly #engineOptions: EngineOptions;
   readonly #onProblem: (error: Error) => void;
+  readonly #onFailed: NonNullable<Jobs.JobQueueOptions['onFailed']>;
   readonly #toldAt = new Map<string, number>();
   readonly #queues = new Map<string, Queue>();
   readonly #workers = new Set<BullWorker>();
@@ -63,6 +64,7 @@ class BullJobQueue implements Jobs.JobQueue {
     };
     this.#deadlineMs = integer('deadlineMs', o.deadlineMs ?? 5_000, { min: 1, max: LONGEST_MS });
     this.#onProblem = o.onProblem ?? (() => undefined);
+    this.#onFailed = o.onFailed ?? (() => undefined);
     const prefix = o.prefix ?? 'tswoole';
     checkName('prefix', prefix);
     this.#engineOptions = {
@@ -128,6 +130,7 @@ class BullJobQueue implements Jobs.JobQueue {
       maxLeaseLosses: integer('maxLeaseLosses', o.maxLeaseLosses ?? 10, { min: 0, max: 1_000_000 }),
       limiter: o.rate === undefined ? undefined : toLimiter(o.rate),
       onProblem: (error: unknown) => this.#problem(error),
+      onFailed: this.#onFailed,
       onClosed: (worker: BullWorker) => this.#workers.delete(worker),
     };
     const worker = await this.#ask(async () => new BullWorker(this.#bull, this.#engine.consumer(), options));

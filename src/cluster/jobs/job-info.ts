@@ -4,6 +4,7 @@ import type { JobCounts, JobInfo, JobState } from './queue.js';
 
 /** Of a job that BullMQ has read from a list of jobs in that state. */
 export function toJobInfo(name: string, job: Job, state: JobState): JobInfo {
+  const stack = job.stacktrace?.at(-1);
   return {
     id: toJobId(name, job.id ?? ''),
     name,
@@ -15,6 +16,7 @@ export function toJobInfo(name: string, job: Job, state: JobState): JobInfo {
     ...(job.processedOn !== undefined && { startedAt: job.processedOn }),
     ...(job.finishedOn !== undefined && { endedAt: job.finishedOn }),
     ...(job.failedReason !== undefined && { reason: job.failedReason }),
+    ...(stack !== undefined && { stack }),
   };
 }
 

@@ -144,6 +144,8 @@ export interface JobInfo {
   readonly endedAt?: number;
   /** Why the last run failed. */
   readonly reason?: string;
+  /** Where: the stack of its error, at most 8,192 characters. */
+  readonly stack?: string;
 }
 
 /** Jobs of one queue, over all nodes. */
@@ -235,4 +237,6 @@ export interface JobQueueOptions {
    * given back. Not more than once a second for one text.
    */
   readonly onProblem?: (error: Error) => void;
+  /** An attempt of a job has failed here. @param isLast the job is dead */
+  readonly onFailed?: (job: { readonly id: JobId; readonly attempt: number }, error: unknown, isLast: boolean) => void;
 }
