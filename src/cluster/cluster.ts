@@ -12,7 +12,7 @@ import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
 import { ROOM_HEAD_BYTES } from './broker/room-data.js';
-import { type DriverState, longestListMs, type Member, type NodeInfo } from './driver.js';
+import { type DriverState, type ListOf, longestListMs, type MemberList, type NodeInfo } from './driver.js';
 import type {
   Answer,
   ClusterCallbacks,
@@ -68,6 +68,8 @@ export interface RoomMembers {
   readonly node: string;
   /** Connections of that node which are members. */
   readonly members: number;
+  /** It does not answer now, or the engine is lost: this is the last that was known. */
+  readonly stale?: true;
 }
 
 type Subscriber = (data: unknown, from: string) => void;
@@ -166,12 +168,15 @@ export class Cluster {
   }
 
   /**
-   * How many members a room has, node by node; what other nodes have is at most some seconds old.
-   * @throws ServerError ERR_ROOM_NAME
+   * How many members a room has, node by node, as each has counted within the last second. A node that says nothing for
+   * `heartbeatMs` is not waited for: its last known count is marked `stale`, or, where none is known here, the list has a
+   * property `silent` with its id.
+   * @throws ServerError ERR_ROOM_NAME, as `request`
    */
-  async members(room: string): Promise<RoomMembers[]> {
+  async members(room: string): Promise<ListOf<RoomMembers>> {
     checkRoomName(room);
-    return (await this.#ask({ ask: 'members', room }, this.self.id, longestListMs(this.#parts))) as RoomMembers[];
+    const answer = await this.#ask({ ask: 'members', room }, this.self.id, longestListMs(this.#parts));
+    return answer as ListOf<RoomMembers>;
   }
 
   /**
@@ -221,9 +226,10 @@ export class Cluster {
       this.#parts.say({ say: 'absent', key, member });
       this.#present.drop(key, member);
     },
-    list: async (key: string): Promise<Member[]> => {
+    /** Of a node that says nothing for `heartbeatMs`: as `members`. @throws ServerError ERR_CLUSTER_SUBJECT, as `request` */
+    list: async (key: string): Promise<MemberList> => {
       checkName('key', key);
-      return (await this.#ask({ ask: 'presence', key }, this.self.id, longestListMs(this.#parts))) as Member[];
+      return (await this.#ask({ ask: 'presence', key }, this.self.id, longestListMs(this.#parts))) as MemberList;
     },
   };
 

@@ -102,6 +102,18 @@ export interface ClusterEvents {
   request(data: Uint8Array, from: NodeId): Promise<Uint8Array>;
 }
 
+/** What all nodes have of a key, or of a room. */
+export type ListOf<M> = M[] & {
+  /** Nodes that did not answer and of which nothing is known: what they have is missing. Not there: none. */
+  silent?: readonly NodeId[];
+};
+
+export type MemberList = ListOf<Member>;
+
+export function withSilent<M>(list: M[], silent: readonly NodeId[] = []): ListOf<M> {
+  return silent.length === 0 ? list : Object.assign(list, { silent });
+}
+
 /** How long `Presence.list` and `count` take at most, in milliseconds: whoever waits for them waits a little longer. */
 export function longestListMs({
   heartbeatMs,
@@ -114,15 +126,18 @@ export function longestListMs({
 }
 
 export interface Presence {
-  /** Adds or replaces a member of this node. It stays until `drop`, `stop`, or the end of the node. @param meta JSON */
+  /**
+   * Adds or replaces a member of this node. It stays until `drop`, `stop`, or the end of the node.
+   * @param meta JSON @param ttlMs how long others list it after its node has fallen silent, while it counts as living
+   */
   put(key: string, member: string, meta: unknown, ttlMs: number): void;
   drop(key: string, member: string): void;
   /**
-   * Members on all nodes in `nodes()`. A node that does not answer within two heartbeats: its last known members, not older
-   * than their ttl and marked stale; without such, the list waits for it as long as it counts as living (`ttlMs`). All in all `longestListMs`.
+   * Members on all nodes in `nodes()`. A node that says nothing for a heartbeat: the members that it last said, for their ttl and
+   * marked stale; where it has said none here, it is one of the `silent`. A list of many pages takes `longestListMs` at most.
    */
-  list(key: string): Promise<Member[]>;
-  /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave. */
+  list(key: string): Promise<MemberList>;
+  /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave, or none. */
   count(key: string): Promise<number>;
 }
 

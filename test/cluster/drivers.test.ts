@@ -466,13 +466,24 @@ for (const kind of kinds) {
         expect(await a.driver.presence.list('room')).toEqual([]);
       });
 
-      test('a silent node whose members are not known is waited for as long as it counts as living', async () => {
+      test('a silent node is waited for a heartbeat, and named where none of its members is known', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
-        b.driver.presence.put('room', 'bob', null, 600_000);
+        for (const key of ['room', 'asked']) b.driver.presence.put(key, 'bob', null, 600_000);
+        expect((await a.driver.presence.list('asked')).silent).toBeUndefined();
+        await a.driver.presence.list('empty');
         b.cut();
-        const sizes = await Promise.all([a.driver.presence.count('room'), a.driver.presence.list('room')]);
-        expect(sizes).toEqual([0, []]);
-        await eventually(() => expect(a.told.at(-1)).toBe('lost b'));
+        const { count, list } = {
+          count: a.driver.presence.count('room'),
+          list: Promise.all(['room', 'asked', 'empty'].map((key) => a.driver.presence.list(key))),
+        };
+        const [room, asked, empty] = await list;
+        expect(a.told).not.toContain('lost b');
+        expect([[...room!], room?.silent, await count]).toEqual([[], ['b'], 0]);
+        expect([asked?.[0], asked?.silent]).toMatchObject([{ member: 'bob', stale: true }, undefined]);
+        expect([[...empty!], empty?.silent]).toEqual([[], undefined]);
+        await eventually(() => expect(a.told).toContain('lost b'));
+        const after = await a.driver.presence.list('room');
+        expect([[...after], after.silent]).toEqual([[], undefined]);
       });
 
       test('while the engine is lost the last known members are listed, the own ones fresh; after it all are', async () => {
