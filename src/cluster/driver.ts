@@ -27,7 +27,10 @@ export interface NodeInfo {
  */
 export type DriverState = 'up' | 'reconnecting' | 'down';
 
-/** `left`: it said goodbye. `lost`: no heartbeat for the ttl, or another start of the same id took its place. */
+/**
+ * `left`: it said goodbye. `lost`: no heartbeat for the ttl, another start of the same id took its place, or what was left of it
+ * said that it has died.
+ */
 export type NodeEnd = 'left' | 'lost';
 
 /** One local subscriber of a subject. */
@@ -84,7 +87,8 @@ export interface Capabilities {
 /** What a driver tells its owner. No function may throw; all but `request` must return at once. */
 export interface ClusterEvents {
   nodeUp(node: NodeInfo): void;
-  nodeDown(id: NodeId, why: NodeEnd): void;
+  /** @param hasEnded it has said so: it does not serve any more */
+  nodeDown(id: NodeId, why: NodeEnd, hasEnded: boolean): void;
   /** Once for each change. */
   state(state: DriverState): void;
   /**
@@ -169,8 +173,9 @@ export interface ClusterDriver {
   /**
    * Says goodbye and closes everything within 2 s; an attempt to connect ends within `connectTimeoutMs`.
    * @param drain waits for the answers this node still owes first, at most `ttlMs`
+   * @param hasDied the goodbye says that the server of this node was killed: it is `lost` for the others
    */
-  stop(drain: boolean): Promise<void>;
+  stop(drain: boolean, hasDied?: boolean): Promise<void>;
   /**
    * At most once, in order per sender and subject, to all nodes that subscribe, this one included.
    * @returns false: refused and counted as lost (over `maxBufferedBytes` or `maxPayload`, or not `up`)

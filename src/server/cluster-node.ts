@@ -20,6 +20,7 @@ import type { ResolvedOptions } from '../options/index.js';
 import type { ResolvedJobsOptions } from '../options/jobs.js';
 import type { Log } from '../util/log.js';
 import { version } from '../version.js';
+import { hasServerDied } from './cluster-end.js';
 import type { AddedProcess, Runtime } from './context.js';
 import type { ServerEvents } from './events.js';
 import { inherited } from './inherited.js';
@@ -212,6 +213,7 @@ export class ClusterNode {
     const { region } = this.#running('cluster');
     const { driver, given, resolved, requestTimeoutMs } = this.#options;
     const id = this.#brokerId;
+    const parentPid = process.ppid;
     const broker = new Broker({
       changed: () => this.#toMaster?.changed(),
       tried: (refused) => this.#toMaster?.tried(refused),
@@ -233,6 +235,7 @@ export class ClusterNode {
         tellPresent: (changes) => this.#toMaster?.tellPresent(changes),
         presentBefore: async (page) => (await this.#toMaster?.presentBefore(page)) ?? { members: [], next: 0 },
       },
+      hasServerDied: () => hasServerDied(region.masterPid, parentPid),
       reload: () => this.#reload(),
     });
     this.#toMaster = new MasterLink(broker, {

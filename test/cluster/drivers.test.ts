@@ -280,6 +280,17 @@ for (const kind of kinds) {
         expect(b.told).toEqual(['up a', 'state up', 'state down']);
       });
 
+      test('a node whose server was killed is lost at once, when the last of its processes says so', async () => {
+        const [a, b] = [await start('a', { ttlMs: 60_000 }), await start('b')];
+        await eventually(() => expect(a.told).toEqual(['state up', 'up b']));
+        const asked = a.driver.request('b', text('?'), long);
+        const lost = expect(asked).rejects.toMatchObject({ code: 'ERR_NODE_LOST' });
+        b.answer = () => new Promise(() => {});
+        await b.driver.stop(false, true);
+        await eventually(() => expect(a.told).toEqual(['state up', 'up b', 'lost b']));
+        await lost;
+      });
+
       test('a start that has left comes back, when its server connects by another process', async () => {
         const [a, b] = [await start('a'), await start('b', {}, 'same')];
         await eventually(() => expect(a.driver.nodes()).toHaveLength(2));

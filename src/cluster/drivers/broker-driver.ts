@@ -130,9 +130,9 @@ export class BrokerDriver implements cluster.ClusterDriver {
     }
   }
 
-  stop(drain: boolean): Promise<void> {
+  stop(drain: boolean, hasDied = false): Promise<void> {
     this.#startFailed.reject(this.#downError('stopped'));
-    return this.#end(drain);
+    return this.#end(drain, hasDied);
   }
 
   publish(subject: string, data: Uint8Array): boolean {
@@ -201,9 +201,9 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const membership = new Membership(self, this.#options, {
       send: (bytes) => this.#connection.link?.send(NODES, bytes),
       nodeUp: (node) => callSafely(() => on.nodeUp(node)),
-      nodeDown: (id, why) => {
+      nodeDown: (id, why, hasEnded) => {
         requests.nodeGone(id);
-        callSafely(() => on.nodeDown(id, why));
+        callSafely(() => on.nodeDown(id, why, hasEnded));
       },
       replaced: (id) => {
         requests.nodeRestarted(id);
@@ -401,15 +401,15 @@ export class BrokerDriver implements cluster.ClusterDriver {
     callSafely(() => this.#running?.on.state(state));
   }
 
-  #end(drain = false): Promise<void> {
-    this.#ending ??= this.#endOnce(drain);
+  #end(drain = false, hasDied = false): Promise<void> {
+    this.#ending ??= this.#endOnce(drain, hasDied);
     return this.#ending;
   }
 
-  async #endOnce(drain: boolean): Promise<void> {
+  async #endOnce(drain: boolean, hasDied: boolean): Promise<void> {
     if (drain && this.#state === 'up') await within(this.#running!.requests.idle(), this.#options.ttlMs);
     clearInterval(this.#heartbeat);
-    this.#running?.membership.leave();
+    this.#running?.membership.leave(hasDied);
     if (this.#state === 'up')
       await within(this.#connection.link?.flush().catch(() => {}) ?? Promise.resolve(), GOODBYE_MS);
     this.#setState('down');
