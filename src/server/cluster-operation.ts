@@ -146,7 +146,7 @@ export class ClusterOperation implements ClusterControl {
     step.state = 'reloading';
     try {
       step.state = (await this.#reloadNode(step.node)) ? 'reloaded' : 'skipped';
-      if (step.state === 'skipped') step.why = 'it has left the cluster';
+      if (step.state === 'skipped') step.why = 'it has left the cluster, or its server has ended';
     } catch (error) {
       step.state = 'failed';
       step.why = whyOf(error);
@@ -155,7 +155,7 @@ export class ClusterOperation implements ClusterControl {
     }
   }
 
-  /** @returns false: it is not in the cluster any more */
+  /** @returns false: it is not in the cluster any more, or leaves it */
   async #reloadNode(node: string): Promise<unknown> {
     const { record, say, reloadHere } = this.#parts;
     const timeoutMs = this.#parts.reloadTimeoutMs + GRACE_MS;
