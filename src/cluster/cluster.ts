@@ -36,8 +36,10 @@ export interface ClusterParts {
   readonly ttlMs: number;
   /** An answer that this process has not asked for: its predecessor has. */
   passOn(answer: Answer): void;
-  /** False in the master and the manager, which hear no answers. */
+  /** False in the master and the manager, which take no messages. */
   mayAsk(): boolean;
+  /** While no broker process has told it: without nodes where they are not known. */
+  known(): { readonly state: DriverState; readonly nodes: readonly NodeInfo[] };
   /** Bytes of one packed publication, where the broker process cannot tell it by a message. */
   maxPayload(): number;
   /** This is the broker process. */
@@ -117,14 +119,15 @@ export class Cluster {
     return this.#parts.self();
   }
 
-  /** `'up'`: messages reach other nodes. In the master and the manager: `'down'`. */
+  /** `'up'`: messages reach other nodes. */
   get state(): DriverState {
-    return this.#state;
+    return this.#isTold ? this.#state : this.#parts.known().state;
   }
 
-  /** This node first. While the engine is lost: as last known. */
+  /** This node first. While the engine is lost: as last known. In the manager: this node alone. */
   get nodes(): readonly NodeInfo[] {
-    return this.#nodes.length > 0 ? this.#nodes : [this.self];
+    const nodes = this.#isTold ? this.#nodes : this.#parts.known().nodes;
+    return nodes.length > 0 ? nodes : [this.self];
   }
 
   /**
@@ -139,13 +142,15 @@ export class Cluster {
 
   /**
    * Call it at the top of the script, or in `workerStart`: each process subscribes for itself.
-   * @throws ServerError ERR_CLUSTER_SUBJECT, ERR_CALLBACK_TYPE, ERR_MESSAGE_QUEUE_FULL (try again)
+   * @throws ServerError ERR_CLUSTER_SUBJECT, ERR_CALLBACK_TYPE, ERR_MESSAGE_QUEUE_FULL (try again), ERR_CLUSTER_DEAF (in the
+   * master and the manager, once they run: behind `await server.start()`, say)
    */
   subscribe(subject: string, callback: Subscriber): ClusterSubscription {
     checkName('subject', subject);
     if (typeof callback !== 'function') {
       throw new ServerError('ERR_CALLBACK_TYPE', { event: 'cluster.subscribe', received: describe(callback) });
     }
+    if (this.#isRunning() && !this.#parts.mayAsk()) throw new ServerError('ERR_CLUSTER_DEAF', { subject });
     const name = subjectOf(SubjectKind.own, subject);
     const known = this.#subscribers.get(name);
     // What cannot be said is not begun, so that the next try says it.
@@ -426,7 +431,7 @@ export class Cluster {
 
   /** `workerStart` runs before a process serves. */
   async #untilHeard(timeoutMs: number): Promise<void> {
-    const tooEarly = (): ServerError => new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.#state });
+    const tooEarly = (): ServerError => new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.state });
     if (!this.#parts.mayAsk()) throw tooEarly();
     if (this.#early >= MOST_EARLY) {
       throw new ServerError('ERR_CLUSTER_FULL', { what: 'questions before this process serves', most: MOST_EARLY });

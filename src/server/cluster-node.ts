@@ -79,6 +79,10 @@ export class ClusterNode {
       ttlMs: resolved.ttlMs,
       passOn: (answer) => this.#runtime?.passOn?.(answer),
       mayAsk: () => this.#mayAsk,
+      known: () => ({
+        state: this.#record?.read()?.state ?? 'down',
+        nodes: this.#runtime?.clusterNodes?.() ?? [],
+      }),
       maxPayload: () => this.#record?.maxPayload ?? Number.POSITIVE_INFINITY,
       isBroker: () => this.#toBroker !== undefined,
       tellsAgain: () => this.#jobs?.hear(),

@@ -55,6 +55,11 @@ export class ClusterOperation implements ClusterControl {
     this.#tried.promise.catch(() => {}); // the start may have ended
   }
 
+  /** This one first, as last told. */
+  get nodes(): readonly NodeInfo[] {
+    return this.#nodes;
+  }
+
   /** The broker process says something. */
   hear(message: ToMaster): void {
     switch (message.say) {
