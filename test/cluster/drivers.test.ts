@@ -364,6 +364,40 @@ for (const kind of kinds) {
         },
       );
 
+      test('what such a process has lost before it has joined is no second gap for those that are told of all', async () => {
+        const a = await start('a');
+        const old = await start('b', {}, 'only');
+        await eventually(() => expect(a.driver.nodes()).toHaveLength(2));
+        for (const subject of ['s', 't', 'later']) await a.driver.subscribe(subject, () => {}).ready;
+        old.cut();
+        const young = make('b');
+        expect(young.driver.publish('s', text('x'))).toBe(false);
+        const joined = begin(young, 'only');
+        young.driver.missed(['t']);
+        await joined;
+        // Told a heartbeat later, as the others would be.
+        young.driver.missed(['later']);
+        await eventually(() => expect(a.told.filter((line) => line === 'gap later')).toHaveLength(2));
+        expect(a.told.filter((line) => line.startsWith('gap')).sort()).toEqual([
+          'gap later',
+          'gap later',
+          'gap s',
+          'gap t',
+        ]);
+      });
+
+      test('a node that has not known the process before is told of what its successor has lost', async () => {
+        const old = await start('b', {}, 'only');
+        await old.driver.subscribe('s', () => {}).ready; // what it has said before has come
+        old.cut();
+        const late = await start('c');
+        for (const subject of ['s', 't']) await late.driver.subscribe(subject, () => {}).ready;
+        const young = make('b');
+        young.driver.publish('s', text('x'));
+        await begin(young, 'only');
+        await eventually(() => expect(late.told.filter((line) => line.startsWith('gap'))).toEqual(['gap s']));
+      });
+
       test('a second living server with the same id does not start, and the first goes on', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
         const second = make('b');

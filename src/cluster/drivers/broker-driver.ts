@@ -138,8 +138,8 @@ export class BrokerDriver implements cluster.ClusterDriver {
   publish(subject: string, data: Uint8Array): boolean {
     checkName('subject', subject);
     const head = this.#running?.head;
-    const fits = head !== undefined && data.length <= this.#capabilities.maxPayload;
-    const taken = fits && this.#offer(`subject/${subject}`, encodePublication(head, data));
+    const fits = data.length <= this.#capabilities.maxPayload;
+    const taken = fits && head !== undefined && this.#offer(`subject/${subject}`, encodePublication(head, data));
     if (taken) this.#published++;
     else this.#lost++;
     if (fits && !taken) this.#lostOne(subject);
@@ -207,7 +207,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
       },
       replaced: (id) => {
         requests.nodeRestarted(id);
-        this.#tellAllGaps();
+        this.#gaps.tellEvery();
       },
       taken: (by) => this.#idTaken(by),
       silent: () => this.#connection.lose(),
@@ -235,7 +235,10 @@ export class BrokerDriver implements cluster.ClusterDriver {
     await within(this.#startFailed.promise, heartbeatMs / 2);
     // The answers that the engine has by now come before this echo, however busy this process is.
     await this.#echo(requests, this.#connection.link);
-    if (this.#ending !== undefined) throw this.#downError('stopped');
+    const { link } = this.#connection;
+    if (this.#ending !== undefined || link === undefined) throw this.#downError('stopped');
+    // Before the others hear that this process is another one, which is a gap of all: they are told once.
+    this.#gaps.sayLost((channel, bytes) => this.#offerTo(link, channel, bytes));
     membership.join();
     this.#heartbeat = setInterval(() => this.#tick(), heartbeatMs);
     this.#setState('up');
@@ -341,7 +344,10 @@ export class BrokerDriver implements cluster.ClusterDriver {
   /** @returns false: over the bound, or not up */
   #offer(channel: Channel, bytes: Buffer): boolean {
     const { link } = this.#connection;
-    if (link === undefined || this.#state !== 'up') return false;
+    return link !== undefined && this.#state === 'up' && this.#offerTo(link, channel, bytes);
+  }
+
+  #offerTo(link: Link, channel: Channel, bytes: Buffer): boolean {
     if (link.bufferedBytes + bytes.length > this.#options.maxBufferedBytes) return false;
     link.send(channel, bytes);
     return true;
