@@ -116,7 +116,7 @@ export class ClusterNode {
     outbox.rooms.joined = (room) => this.cluster.joined(room);
   }
 
-  /** A call on a connection of any node. Rejects with ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, or as `cluster.request` */
+  /** A call on a connection of any node. Rejects with ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED, or as `cluster.request` */
   call(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
     const { incarnation } = this.#self();
     return this.cluster.call(address, call, (fd) => callHere(this.#parts.server, { ...call, incarnation, fd }));
@@ -313,10 +313,15 @@ const ownName = (masterPid: number): string =>
 
 const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
 
-/** @throws ServerError ERR_SESSION_NOT_FOUND */
+/**
+ * The caller has no `lastError` to look at: what was not taken throws it.
+ * @returns as the method; false: taken, but the client does not keep up
+ * @throws ServerError ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED, ERR_CHANNEL_BROKEN, ERR_NOT_WEBSOCKET
+ */
 function callHere(server: CalledServer, { method, fd, data = '', reset = false }: ConnectionCall): unknown {
   if (method === 'getClientInfo') return server.getClientInfo(fd);
   const isDone = method === 'send' ? server.send(fd, data) : server.close(fd, { reset });
-  if (!isDone && server.lastError?.code === 'ERR_SESSION_NOT_FOUND') throw server.lastError;
+  const { lastError } = server;
+  if (!isDone && lastError !== undefined && lastError.code !== 'ERR_SEND_BUFFER_FULL') throw lastError;
   return isDone;
 }
