@@ -13,7 +13,7 @@ import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
 import { ROOM_HEAD_BYTES } from './broker/room-data.js';
-import { type DriverState, longestListMs, type Member, type NodeInfo } from './driver.js';
+import { type DriverState, type ListOf, longestListMs, type MemberList, type NodeInfo } from './driver.js';
 import type {
   Answer,
   ClusterCallbacks,
@@ -37,8 +37,10 @@ export interface ClusterParts {
   readonly ttlMs: number;
   /** An answer that this process has not asked for: its predecessor has. */
   passOn(answer: Answer): void;
-  /** False in the master and the manager, which hear no answers. */
+  /** False in the master and the manager, which take no messages. */
   mayAsk(): boolean;
+  /** While no broker process has told it: without nodes where they are not known. */
+  known(): { readonly state: DriverState; readonly nodes: readonly NodeInfo[] };
   /** Bytes of one packed publication, where the broker process cannot tell it by a message. */
   maxPayload(): number;
   /** This is the broker process. */
@@ -69,6 +71,8 @@ export interface RoomMembers {
   readonly node: string;
   /** Connections of that node which are members. */
   readonly members: number;
+  /** It does not answer now, or the engine is lost: this is the last that was known. */
+  readonly stale?: true;
 }
 
 type Subscriber = (data: unknown, from: string) => void;
@@ -116,14 +120,15 @@ export class Cluster {
     return this.#parts.self();
   }
 
-  /** `'up'`: messages reach other nodes. In the master and the manager: `'down'`. */
+  /** `'up'`: messages reach other nodes. */
   get state(): DriverState {
-    return this.#state;
+    return this.#isTold ? this.#state : this.#parts.known().state;
   }
 
-  /** This node first. While the engine is lost: as last known. */
+  /** This node first. While the engine is lost: as last known. In the manager: this node alone. */
   get nodes(): readonly NodeInfo[] {
-    return this.#nodes.length > 0 ? this.#nodes : [this.self];
+    const nodes = this.#isTold ? this.#nodes : this.#parts.known().nodes;
+    return nodes.length > 0 ? nodes : [this.self];
   }
 
   /**
@@ -138,7 +143,8 @@ export class Cluster {
 
   /**
    * Call it at the top of the script, or in `workerStart`: each process subscribes for itself.
-   * @throws ServerError ERR_CLUSTER_SUBJECT, ERR_CALLBACK_TYPE, ERR_MESSAGE_QUEUE_FULL (try again)
+   * @throws ServerError ERR_CLUSTER_SUBJECT, ERR_CALLBACK_TYPE, ERR_MESSAGE_QUEUE_FULL (try again), ERR_CLUSTER_DEAF (in the
+   * master and the manager, once they run: behind `await server.start()`, say)
    */
   subscribe(subject: string, callback: Subscriber): ClusterSubscription {
     checkName('subject', subject);
@@ -146,6 +152,7 @@ export class Cluster {
       const [method, received] = ['cluster.subscribe()', describe(callback)];
       throw told(new ServerError('ERR_CALLBACK_TYPE', { event: subject, method, received }));
     }
+    if (this.#isRunning() && !this.#parts.mayAsk()) throw new ServerError('ERR_CLUSTER_DEAF', { subject });
     const name = subjectOf(SubjectKind.own, subject);
     const known = this.#subscribers.get(name);
     // What cannot be said is not begun, so that the next try says it.
@@ -169,12 +176,15 @@ export class Cluster {
   }
 
   /**
-   * How many members a room has, node by node; what other nodes have is at most some seconds old.
-   * @throws ServerError ERR_ROOM_NAME
+   * How many members a room has, node by node, as each has counted within the last second. A node that says nothing for
+   * `heartbeatMs` is not waited for: its last known count is marked `stale`, or, where none is known here, the list has a
+   * property `silent` with its id.
+   * @throws ServerError ERR_ROOM_NAME, as `request`
    */
-  async members(room: string): Promise<RoomMembers[]> {
+  async members(room: string): Promise<ListOf<RoomMembers>> {
     checkRoomName(room);
-    return (await this.#ask({ ask: 'members', room }, this.self.id, longestListMs(this.#parts))) as RoomMembers[];
+    const answer = await this.#ask({ ask: 'members', room }, this.self.id, longestListMs(this.#parts));
+    return answer as ListOf<RoomMembers>;
   }
 
   /**
@@ -220,9 +230,10 @@ export class Cluster {
       this.#parts.say({ say: 'absent', key, member });
       this.#present.drop(key, member);
     },
-    list: async (key: string): Promise<Member[]> => {
+    /** Of a node that says nothing for `heartbeatMs`: as `members`. @throws ServerError ERR_CLUSTER_SUBJECT, as `request` */
+    list: async (key: string): Promise<MemberList> => {
       checkName('key', key);
-      return (await this.#ask({ ask: 'presence', key }, this.self.id, longestListMs(this.#parts))) as Member[];
+      return (await this.#ask({ ask: 'presence', key }, this.self.id, longestListMs(this.#parts))) as MemberList;
     },
   };
 
@@ -425,7 +436,7 @@ export class Cluster {
 
   /** `workerStart` runs before a process serves. */
   async #untilHeard(timeoutMs: number): Promise<void> {
-    const tooEarly = (): ServerError => new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.#state });
+    const tooEarly = (): ServerError => new ServerError('ERR_CLUSTER_TOO_EARLY', { state: this.state });
     if (!this.#parts.mayAsk()) throw tooEarly();
     if (this.#early >= MOST_EARLY) {
       throw new ServerError('ERR_CLUSTER_FULL', { what: 'questions before this process serves', most: MOST_EARLY });

@@ -27,7 +27,10 @@ export interface NodeInfo {
  */
 export type DriverState = 'up' | 'reconnecting' | 'down';
 
-/** `left`: it said goodbye. `lost`: no heartbeat for the ttl, or another start of the same id took its place. */
+/**
+ * `left`: it said goodbye. `lost`: no heartbeat for the ttl, another start of the same id took its place, or what was left of it
+ * said that it has died.
+ */
 export type NodeEnd = 'left' | 'lost';
 
 /** One local subscriber of a subject. */
@@ -84,7 +87,8 @@ export interface Capabilities {
 /** What a driver tells its owner. No function may throw; all but `request` must return at once. */
 export interface ClusterEvents {
   nodeUp(node: NodeInfo): void;
-  nodeDown(id: NodeId, why: NodeEnd): void;
+  /** @param hasEnded it has said so: it does not serve any more */
+  nodeDown(id: NodeId, why: NodeEnd, hasEnded: boolean): void;
   /** Once for each change. */
   state(state: DriverState): void;
   /**
@@ -102,6 +106,18 @@ export interface ClusterEvents {
   request(data: Uint8Array, from: NodeId): Promise<Uint8Array>;
 }
 
+/** What all nodes have of a key, or of a room. */
+export type ListOf<M> = M[] & {
+  /** Nodes that did not answer and of which nothing is known: what they have is missing. Not there: none. */
+  silent?: readonly NodeId[];
+};
+
+export type MemberList = ListOf<Member>;
+
+export function withSilent<M>(list: M[], silent: readonly NodeId[] = []): ListOf<M> {
+  return silent.length === 0 ? list : Object.assign(list, { silent });
+}
+
 /** How long `Presence.list` and `count` take at most, in milliseconds: whoever waits for them waits a little longer. */
 export function longestListMs({
   heartbeatMs,
@@ -114,15 +130,18 @@ export function longestListMs({
 }
 
 export interface Presence {
-  /** Adds or replaces a member of this node. It stays until `drop`, `stop`, or the end of the node. @param meta JSON */
+  /**
+   * Adds or replaces a member of this node. It stays until `drop`, `stop`, or the end of the node.
+   * @param meta JSON @param ttlMs how long others list it after its node has fallen silent, while it counts as living
+   */
   put(key: string, member: string, meta: unknown, ttlMs: number): void;
   drop(key: string, member: string): void;
   /**
-   * Members on all nodes in `nodes()`. A node that does not answer within two heartbeats: its last known members, not older
-   * than their ttl and marked stale; without such, the list waits for it as long as it counts as living (`ttlMs`). All in all `longestListMs`.
+   * Members on all nodes in `nodes()`. A node that says nothing for a heartbeat: the members that it last said, for their ttl and
+   * marked stale; where it has said none here, it is one of the `silent`. A list of many pages takes `longestListMs` at most.
    */
-  list(key: string): Promise<Member[]>;
-  /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave. */
+  list(key: string): Promise<MemberList>;
+  /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave, or none. */
   count(key: string): Promise<number>;
 }
 
@@ -154,8 +173,9 @@ export interface ClusterDriver {
   /**
    * Says goodbye and closes everything within 2 s; an attempt to connect ends within `connectTimeoutMs`.
    * @param drain waits for the answers this node still owes first, at most `ttlMs`
+   * @param hasDied the goodbye says that the server of this node was killed: it is `lost` for the others
    */
-  stop(drain: boolean): Promise<void>;
+  stop(drain: boolean, hasDied?: boolean): Promise<void>;
   /**
    * At most once, in order per sender and subject, to all nodes that subscribe, this one included.
    * @returns false: refused and counted as lost (over `maxBufferedBytes` or `maxPayload`, or not `up`)

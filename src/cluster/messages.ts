@@ -129,7 +129,7 @@ export type ToMaster =
   | Answer;
 
 export type FromMaster =
-  /** That node is to replace its workers. The answer is false when it is not in the cluster any more. */
+  /** That node is to replace its workers. The answer is false when it is not in the cluster any more, or leaves it. */
   | { readonly say: 'reloadNode'; readonly id: number; readonly node: string; readonly timeoutMs: number }
   /** An operator wants the counts of now: `NamedCounts[]`. */
   | { readonly say: 'countJobs'; readonly id: number }

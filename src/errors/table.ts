@@ -941,6 +941,12 @@ export const errorTable = {
       `A process may ask other nodes once it serves, and this one does not yet, or is the master or the manager; the engine is ${state}.`,
     advice: 'Ask in a callback that comes later than workerStart, or in a user process.',
   }),
+  ERR_CLUSTER_DEAF: entry({
+    fields: { subject: 'string' },
+    sentence: ({ subject }) =>
+      `The master and the manager take no messages of other nodes: a subscription of "${subject}" would hear nothing here.`,
+    advice: 'Subscribe at the top of the script, before start(), or in workerStart.',
+  }),
   ERR_CLUSTER_NO_HANDLER: entry({
     fields: { node: 'string' },
     sentence: ({ node }) => `Node "${node}" has no callback for requests of other nodes.`,

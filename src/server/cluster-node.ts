@@ -20,6 +20,7 @@ import type { ResolvedOptions } from '../options/index.js';
 import type { ResolvedJobsOptions } from '../options/jobs.js';
 import type { Log } from '../util/log.js';
 import { version } from '../version.js';
+import { hasServerDied } from './cluster-end.js';
 import type { AddedProcess, Runtime } from './context.js';
 import type { ServerEvents } from './events.js';
 import { inherited } from './inherited.js';
@@ -87,6 +88,10 @@ export class ClusterNode {
       ttlMs: resolved.ttlMs,
       passOn: (answer) => this.#runtime?.passOn?.(answer),
       mayAsk: () => this.#mayAsk,
+      known: () => ({
+        state: this.#record?.read()?.state ?? 'down',
+        nodes: this.#runtime?.clusterNodes?.() ?? [],
+      }),
       maxPayload: () => this.#record?.maxPayload ?? Number.POSITIVE_INFINITY,
       isBroker: () => this.#toBroker !== undefined,
       tellsAgain: () => this.#jobs?.hear(),
@@ -120,7 +125,7 @@ export class ClusterNode {
     outbox.rooms.joined = (room) => this.cluster.joined(room);
   }
 
-  /** A call on a connection of any node. Rejects with ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, or as `cluster.request` */
+  /** A call on a connection of any node. Rejects with ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED, or as `cluster.request` */
   call(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
     const { incarnation } = this.#self();
     return this.cluster.call(address, call, (fd) => callHere(this.#parts.server, { ...call, incarnation, fd }));
@@ -226,6 +231,7 @@ export class ClusterNode {
     const { driver, given, resolved, requestTimeoutMs } = this.#options;
     const id = this.#brokerId;
     this.#brokerJobs = await this.#makeBrokerJobs();
+    const parentPid = process.ppid;
     const broker = new Broker({
       changed: () => this.#toMaster?.changed(),
       tried: (refused) => this.#toMaster?.tried(refused),
@@ -247,6 +253,7 @@ export class ClusterNode {
         tellPresent: (changes) => this.#toMaster?.tellPresent(changes),
         presentBefore: async (page) => (await this.#toMaster?.presentBefore(page)) ?? { members: [], next: 0 },
       },
+      hasServerDied: () => hasServerDied(region.masterPid, parentPid),
       reload: () => this.#reload(),
     });
     this.#toMaster = new MasterLink(broker, {
@@ -327,10 +334,15 @@ const ownName = (masterPid: number): string =>
 
 const failedReload = (why: string): ServerError => new ServerError('ERR_RELOAD_FAILED', { why });
 
-/** @throws ServerError ERR_SESSION_NOT_FOUND */
+/**
+ * The caller has no `lastError` to look at: what was not taken throws it.
+ * @returns as the method; false: taken, but the client does not keep up
+ * @throws ServerError ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED, ERR_CHANNEL_BROKEN, ERR_NOT_WEBSOCKET
+ */
 function callHere(server: CalledServer, { method, fd, data = '', reset = false }: ConnectionCall): unknown {
   if (method === 'getClientInfo') return server.getClientInfo(fd);
   const isDone = method === 'send' ? server.send(fd, data) : server.close(fd, { reset });
-  if (!isDone && server.lastError?.code === 'ERR_SESSION_NOT_FOUND') throw server.lastError;
+  const { lastError } = server;
+  if (!isDone && lastError !== undefined && lastError.code !== 'ERR_SEND_BUFFER_FULL') throw lastError;
   return isDone;
 }

@@ -55,6 +55,11 @@ export class ClusterOperation implements ClusterControl {
     this.#tried.promise.catch(() => {}); // the start may have ended
   }
 
+  /** This one first, as last told. */
+  get nodes(): readonly NodeInfo[] {
+    return this.#nodes;
+  }
+
   /** The broker process says something. */
   hear(message: ToMaster): void {
     switch (message.say) {
@@ -146,7 +151,7 @@ export class ClusterOperation implements ClusterControl {
     step.state = 'reloading';
     try {
       step.state = (await this.#reloadNode(step.node)) ? 'reloaded' : 'skipped';
-      if (step.state === 'skipped') step.why = 'it has left the cluster';
+      if (step.state === 'skipped') step.why = 'it has left the cluster, or its server has ended';
     } catch (error) {
       step.state = 'failed';
       step.why = whyOf(error);
@@ -155,7 +160,7 @@ export class ClusterOperation implements ClusterControl {
     }
   }
 
-  /** @returns false: it is not in the cluster any more */
+  /** @returns false: it is not in the cluster any more, or leaves it */
   async #reloadNode(node: string): Promise<unknown> {
     const { record, say, reloadHere } = this.#parts;
     const timeoutMs = this.#parts.reloadTimeoutMs + GRACE_MS;

@@ -1,5 +1,6 @@
 /** What `start()` passes to the role that the process becomes, and what it gets back. */
 import type { AccessLog } from '../access-log/access-log.js';
+import type { NodeInfo } from '../cluster/driver.js';
 import type { JobHandlers } from '../cluster/jobs-client/handlers.js';
 import type { CommandHandler } from '../control/commands.js';
 import type { Outbox } from '../ipc/outbox.js';
@@ -43,6 +44,8 @@ export interface Runtime {
   tellMaster?(said: object): void;
   /** An answer is for the process that had this id before. Not in the master and the manager. */
   passOn?(message: unknown): void;
+  /** In the master: the nodes of the cluster, this one first; none until they are known. */
+  clusterNodes?: () => readonly NodeInfo[];
   /** The object callbacks of this process get for a session. */
   connection?(sessionId: number): Connection;
 }

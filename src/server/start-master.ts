@@ -188,6 +188,8 @@ function clusterOf(
         .catch(() => {}),
     reloadHere: () => master.reloaded(),
   });
+  const sender = runtime();
+  if (sender !== undefined) sender.clusterNodes = () => operation.nodes;
   master.mayServe = () => operation.mayServe(options.bootTimeoutMs);
   master.onClusterReport = (said) => operation.hear(said as ToMaster);
   return operation;

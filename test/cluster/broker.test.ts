@@ -406,12 +406,14 @@ describe('a broker process', () => {
     const at = url();
     const { a, events } = openHeard(at);
     await eventually(() => expect(a.broker.driver.state).toBe('up'));
-    events().nodeDown('b', 'left');
-    events().nodeDown('c', 'lost');
+    events().nodeDown('b', 'left', true);
+    events().nodeDown('c', 'lost', false);
     expect(['b', 'c'].map((id) => a.broker.lostNodes.has(id))).toEqual([false, true]);
     events().nodeUp({ id: 'c', incarnation: '1', address: '', version: '1' });
     expect(a.broker.lostNodes.has('c')).toBe(false);
-    for (let i = 0; i <= 1000; i++) events().nodeDown(`n${i}`, 'lost');
+    events().nodeDown('d', 'lost', true);
+    expect(a.broker.lostNodes.has('d')).toBe(false); // it has said so itself: it does not serve on
+    for (let i = 0; i <= 1000; i++) events().nodeDown(`n${i}`, 'lost', false);
     expect(['n0', 'n1', 'n1000'].map((id) => a.broker.lostNodes.has(id))).toEqual([false, true, true]);
   });
 

@@ -23,6 +23,7 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
       ttlMs: 5000,
       isBroker: () => false,
       mayAsk: () => true,
+      known: () => ({ state: 'down', nodes: [] }),
       maxPayload: () => Number.POSITIVE_INFINITY,
       callbacks: {},
     },
@@ -289,6 +290,26 @@ describe('server.cluster', () => {
     expect(await ends[0]).toBe('ERR_CLUSTER_TOO_EARLY');
     await Promise.all(ends);
     await expect(open().cluster.request('b', 1, { timeoutMs: 0 })).rejects.toEqual(code('ERR_OPTION_RANGE'));
+  });
+
+  it('has the state and the nodes as this process knows them, until the broker process tells', async () => {
+    const other = { ...self, id: 'b' };
+    const known = (): ReturnType<ClusterParts['known']> => ({ state: 'up', nodes: [self, other] });
+    const { cluster } = open({ known }, false);
+    expect([cluster.state, cluster.nodes]).toEqual(['up', [self, other]]);
+    const late = cluster.request('b', 1, { timeoutMs: 1 });
+    await expect(late).rejects.toMatchObject({ code: 'ERR_CLUSTER_TOO_EARLY', detail: { state: 'up' } });
+    cluster.onMessage({ ...now, state: 'reconnecting' });
+    expect([cluster.state, cluster.nodes]).toEqual(['reconnecting', [self]]);
+    expect(open({}, false).cluster.nodes).toEqual([self]);
+  });
+
+  it('refuses to subscribe where nothing would be heard: in the master and the manager, once they run', () => {
+    const incarnation = '-';
+    const before = open({ mayAsk: () => false, self: () => ({ ...self, incarnation }) }, false).cluster;
+    expect(() => before.subscribe('news', () => {})).not.toThrow();
+    const { cluster } = open({ mayAsk: () => false }, false);
+    expect(() => cluster.subscribe('news', () => {})).toThrow(code('ERR_CLUSTER_DEAF'));
   });
 
   it('lets the callback answer other nodes, and says so where there is none', async () => {

@@ -280,6 +280,17 @@ for (const kind of kinds) {
         expect(b.told).toEqual(['up a', 'state up', 'state down']);
       });
 
+      test('a node whose server was killed is lost at once, when the last of its processes says so', async () => {
+        const [a, b] = [await start('a', { ttlMs: 60_000 }), await start('b')];
+        await eventually(() => expect(a.told).toEqual(['state up', 'up b']));
+        const asked = a.driver.request('b', text('?'), long);
+        const lost = expect(asked).rejects.toMatchObject({ code: 'ERR_NODE_LOST' });
+        b.answer = () => new Promise(() => {});
+        await b.driver.stop(false, true);
+        await eventually(() => expect(a.told).toEqual(['state up', 'up b', 'lost b']));
+        await lost;
+      });
+
       test('a start that has left comes back, when its server connects by another process', async () => {
         const [a, b] = [await start('a'), await start('b', {}, 'same')];
         await eventually(() => expect(a.driver.nodes()).toHaveLength(2));
@@ -352,6 +363,40 @@ for (const kind of kinds) {
           expect(young.told.filter((line) => line.startsWith('gap'))).toEqual([]);
         },
       );
+
+      test('what such a process has lost before it has joined is no second gap for those that are told of all', async () => {
+        const a = await start('a');
+        const old = await start('b', {}, 'only');
+        await eventually(() => expect(a.driver.nodes()).toHaveLength(2));
+        for (const subject of ['s', 't', 'later']) await a.driver.subscribe(subject, () => {}).ready;
+        old.cut();
+        const young = make('b');
+        expect(young.driver.publish('s', text('x'))).toBe(false);
+        const joined = begin(young, 'only');
+        young.driver.missed(['t']);
+        await joined;
+        // Told a heartbeat later, as the others would be.
+        young.driver.missed(['later']);
+        await eventually(() => expect(a.told.filter((line) => line === 'gap later')).toHaveLength(2));
+        expect(a.told.filter((line) => line.startsWith('gap')).sort()).toEqual([
+          'gap later',
+          'gap later',
+          'gap s',
+          'gap t',
+        ]);
+      });
+
+      test('a node that has not known the process before is told of what its successor has lost', async () => {
+        const old = await start('b', {}, 'only');
+        await old.driver.subscribe('s', () => {}).ready; // what it has said before has come
+        old.cut();
+        const late = await start('c');
+        for (const subject of ['s', 't']) await late.driver.subscribe(subject, () => {}).ready;
+        const young = make('b');
+        young.driver.publish('s', text('x'));
+        await begin(young, 'only');
+        await eventually(() => expect(late.told.filter((line) => line.startsWith('gap'))).toEqual(['gap s']));
+      });
 
       test('a second living server with the same id does not start, and the first goes on', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
@@ -466,13 +511,24 @@ for (const kind of kinds) {
         expect(await a.driver.presence.list('room')).toEqual([]);
       });
 
-      test('a silent node whose members are not known is waited for as long as it counts as living', async () => {
+      test('a silent node is waited for a heartbeat, and named where none of its members is known', async () => {
         const [a, b] = (await together('a', 'b')) as [TestNode, TestNode];
-        b.driver.presence.put('room', 'bob', null, 600_000);
+        for (const key of ['room', 'asked']) b.driver.presence.put(key, 'bob', null, 600_000);
+        expect((await a.driver.presence.list('asked')).silent).toBeUndefined();
+        await a.driver.presence.list('empty');
         b.cut();
-        const sizes = await Promise.all([a.driver.presence.count('room'), a.driver.presence.list('room')]);
-        expect(sizes).toEqual([0, []]);
-        await eventually(() => expect(a.told.at(-1)).toBe('lost b'));
+        const { count, list } = {
+          count: a.driver.presence.count('room'),
+          list: Promise.all(['room', 'asked', 'empty'].map((key) => a.driver.presence.list(key))),
+        };
+        const [room, asked, empty] = await list;
+        expect(a.told).not.toContain('lost b');
+        expect([[...room!], room?.silent, await count]).toEqual([[], ['b'], 0]);
+        expect([asked?.[0], asked?.silent]).toMatchObject([{ member: 'bob', stale: true }, undefined]);
+        expect([[...empty!], empty?.silent]).toEqual([[], undefined]);
+        await eventually(() => expect(a.told).toContain('lost b'));
+        const after = await a.driver.presence.list('room');
+        expect([[...after], after.silent]).toEqual([[], undefined]);
       });
 
       test('while the engine is lost the last known members are listed, the own ones fresh; after it all are', async () => {

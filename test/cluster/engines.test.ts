@@ -12,9 +12,9 @@ import { DEADLINE_MS, PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { eventually } from '../helpers/eventually.js';
 import { hasNats, startNats } from '../helpers/nats.js';
-import { hasRedis, startRedis } from '../helpers/redis.js';
+import { askRedis, hasRedis, startRedis } from '../helpers/redis.js';
 import { silentProxy } from '../helpers/silent-proxy.js';
-import { begin, HEARTBEAT_MS, Nodes, Received, type TestEngine, TTL_MS } from './world.js';
+import { begin, HEARTBEAT_MS, Nodes, Received, type TestEngine, type TestNode, TTL_MS } from './world.js';
 
 const nodes = new Nodes();
 const ends: (() => unknown)[] = [];
@@ -32,6 +32,15 @@ async function kept(starting: Promise<EngineProcess>): Promise<EngineProcess> {
   return server;
 }
 
+const namesOf = ({ driver }: TestNode): string[] =>
+  driver
+    .nodes()
+    .map(({ id }) => id)
+    .sort();
+
+const inDatabase = (server: EngineProcess, database: number, id: string): Promise<TestNode> =>
+  nodes.start(at('redis', `${server.url}/${database}`), id);
+
 const at = (driver: DriverName, url: string): TestEngine => ({ driver, url }) as TestEngine;
 
 describe.skipIf(!hasRedis)('Redis', () => {
@@ -44,6 +53,57 @@ describe.skipIf(!hasRedis)('Redis', () => {
     expect(await count()).toContain(':1\r\n');
     for (const subscription of subscriptions) subscription.close();
     await eventuallyAsync(async () => expect(await count()).toContain(':0\r\n'));
+  });
+
+  test('nodes in two databases of one Redis are two clusters; database 0 is the one without a number', async () => {
+    const server = await kept(startRedis());
+    const [zero, one] = [await nodes.start(at('redis', `${server.url}/0`), 'a'), await inDatabase(server, 1, 'a')];
+    const other = await inDatabase(server, 1, 'b');
+    const withoutNumber = await nodes.start(at('redis', server.url), 'c');
+    const [inZero, inOne] = [new Received(), new Received()];
+    await Promise.all([zero.driver.subscribe('s', inZero.take).ready, other.driver.subscribe('s', inOne.take).ready]);
+    await eventually(() => expect([namesOf(one), namesOf(other)]).toEqual(Array(2).fill(['a', 'b'])));
+    await eventually(() => expect([namesOf(zero), namesOf(withoutNumber)]).toEqual(Array(2).fill(['a', 'c'])));
+    one.driver.publish('s', Buffer.from('from one'));
+    withoutNumber.driver.publish('s', Buffer.from('from zero'));
+    await eventually(() => expect([inZero.texts, inOne.texts]).toEqual([['c: from zero'], ['a: from one']]));
+    expect(String(await one.driver.request('b', Buffer.from('x'), { timeoutMs: DEADLINE_MS }))).toBe('> x');
+    await one.driver.config.put('k', Buffer.from('1'));
+    expect(await zero.driver.config.get('k')).toBeUndefined();
+    expect(await ask(server.port, 'PUBSUB NUMSUB tswoole:1:subject/s\r\n')).toContain(':1\r\n');
+  });
+
+  test('the rights that the documentation gives a user are enough in any database', async () => {
+    const [, rights] =
+      /^ACL SETUSER app on >PASSWORD (.*)$/m.exec(readFileSync('docs/several-machines.md', 'utf8')) ?? [];
+    const server = await kept(startRedis());
+    for (const database of [0, 3]) {
+      const added = database === 0 ? '' : ' +select';
+      await askRedis(server, `ACL SETUSER app on >secret ${rights}${added}`);
+      const engine = at('redis', `redis://app:secret@127.0.0.1:${server.port}/${database}`);
+      const [a, b] = [await nodes.start(engine, 'a'), await nodes.start(engine, 'b')];
+      const received = new Received();
+      await b.driver.subscribe('s', received.take).ready;
+      a.driver.publish('s', Buffer.from('x'));
+      await eventually(() => expect(received.texts).toEqual(['a: x']));
+      expect([a, b].flatMap(({ told }) => told).filter((each) => each.startsWith('refused'))).toEqual([]);
+      await nodes.stop();
+    }
+  });
+
+  test('a database that Redis does not give keeps the node out, and the reason is told', async () => {
+    const server = await kept(startRedis());
+    await askRedis(server, 'ACL SETUSER app on >secret resetchannels &tswoole:* nocommands +info +client');
+    const refusals = { '16': 'out of range', '1': "'select' command" };
+    for (const [database, why] of Object.entries(refusals)) {
+      const user = database === '1' ? 'app:secret@' : '';
+      const url = `redis://${user}127.0.0.1:${server.port}/${database}`;
+      const starting = begin(nodes.make(at('redis', url), 'a'));
+      await expect(starting).rejects.toMatchObject({
+        code: 'ERR_CLUSTER_CONNECT',
+        message: expect.stringContaining(why),
+      });
+    }
   });
 
   test('user and password of the URL or of the options are used, and a wrong one is in no message', async () => {

@@ -155,6 +155,7 @@ describe('the reload of another node', () => {
   it('fails for one that is lost meanwhile and does not come back', async () => {
     answer = async () => {
       nodes = [{ id: 'a' }];
+      broker.lostNodes.isDown('b', 'lost');
       throw new ServerError('ERR_NODE_LOST', { node: 'b' });
     };
     order('b');
@@ -163,6 +164,42 @@ describe('the reload of another node', () => {
     await vi.advanceTimersByTimeAsync(400);
     expect(answers()).toMatchObject([{ say: 'failed', id: 5, error: { code: 'ERR_NODE_LOST' } }]);
     expect(asked).toHaveLength(1);
+  });
+
+  it('is not waited for where that node leaves, or its server ends, meanwhile', async () => {
+    answer = async () => {
+      nodes = [{ id: 'a' }];
+      throw new ServerError('ERR_NODE_LOST', { node: 'b' });
+    };
+    order('b');
+    await vi.advanceTimersByTimeAsync(5200);
+    expect(answers()).toEqual([{ say: 'answer', id: 5, value: false }]);
+  });
+
+  it.each(['is shutting down', 'has shut down', 'is ended'])(
+    'is over where its master says that the server %s',
+    async (how) => {
+      answer = () => Promise.reject(new ServerError('ERR_RELOAD', { why: `the server ${how}` }));
+      order('b');
+      await vi.advanceTimersByTimeAsync(0);
+      expect([answers(), asked.length]).toEqual([[{ say: 'answer', id: 5, value: false }], 1]);
+    },
+  );
+
+  it('is asked again where only its broker process ends, and is over where the node goes with it', async () => {
+    let ends = 0;
+    answer = async () => {
+      if (ends++ > 0) nodes = [{ id: 'a' }];
+      throw new ServerError('ERR_SHUTTING_DOWN', {});
+    };
+    link.onMessage({ say: 'reloadNode', id: 5, node: 'b', timeoutMs: 60_000 } as never);
+    nodes = [{ id: 'a' }];
+    await vi.advanceTimersByTimeAsync(300);
+    nodes = [{ id: 'a' }, { id: 'b' }];
+    await vi.advanceTimersByTimeAsync(300);
+    expect([answers(), asked.length]).toEqual([[], 2]);
+    await vi.advanceTimersByTimeAsync(5200);
+    expect([answers(), asked.length]).toEqual([[{ say: 'answer', id: 5, value: false }], 2]);
   });
 
   it('fails as that node does', async () => {

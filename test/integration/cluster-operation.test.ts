@@ -279,8 +279,31 @@ describe.skipIf(!hasRedis)('a reload of all nodes', () => {
     go();
     const { code, out } = await reload;
     expect(code).toBe(0);
-    expect(out).toContain('c: skipped, it has left the cluster\n');
+    expect(out).toContain('c: skipped, it has left the cluster');
     expect(out).toMatch(/2 nodes have new workers, after .*; 1 skipped\.\n$/);
+  });
+
+  it('skips a node that stops when its turn comes, and one that stops while it is reloaded', async () => {
+    const [a, b, c] = await shareNodes('a', 'b', 'c');
+    const go = holdBoot(b);
+    const reload = tswoole(a, 'reload', '--all-nodes');
+    await poll('the first is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
+    const client = await connect(c);
+    void client.ask('slow c').catch(() => {}); // its server waits for that callback, some seconds
+    await c.waitForEvent('asks');
+    c.signal('SIGTERM');
+    go();
+    const { code, out, err } = await reload;
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toMatch(/c: skipped, .*\n/);
+    await lasting.stop('c');
+    await knows(a, ['a', 'b']);
+    holdBoot(b);
+    const second = tswoole(a, 'reload', '--all-nodes');
+    await poll('it is on its way', async () => (await stateOf(a, 'b')) === 'reloading');
+    await lasting.stop('b');
+    const { code: alone, out: said } = await second;
+    expect([alone, said]).toEqual([0, expect.stringMatching(/b: skipped, .*\n/)]);
   });
 
   it('asks a node again whose broker process is killed meanwhile', async () => {

@@ -103,6 +103,18 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     expect(await toA.ask(`send ${address} x`)).toMatchObject({ code: 'ERR_NODE_LOST' });
   });
 
+  test('refuse what is sent to a connection that was closed just before, at its own node and at another', async () => {
+    const [toA, , ...nodes] = await shareTwo();
+    for (const { server } of nodes) {
+      const gone = await connect(server);
+      const address = await gone.ask('address');
+      gone.socket.pause(); // it does not answer the Close frame
+      expect(await toA.ask(`close ${address}`)).toBe(true);
+      const refused = expect.objectContaining({ code: expect.stringMatching(/^ERR_SESSION_(CLOSED|NOT_FOUND)$/) });
+      expect([await toA.ask(`send ${address} x`), await toA.ask(`close ${address}`)]).toEqual([refused, refused]);
+    }
+  });
+
   test('tell every process that has subscribed, and know who is there, also after a kill of the broker process', async () => {
     const [toA, toB, , b] = await shareTwo();
     for (const what of ['subject', 'room']) {

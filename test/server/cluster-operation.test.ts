@@ -165,7 +165,11 @@ describe('a reload of all nodes', () => {
     const reload = operation.reload();
     operation.hear({ say: 'answer', id: (await order()).id, value: false });
     operation.hear({ say: 'answer', id: (await order()).id, value: true });
-    expect((await reload).nodes[0]).toEqual({ node: 'a', state: 'skipped', why: 'it has left the cluster' });
+    expect((await reload).nodes[0]).toEqual({
+      node: 'a',
+      state: 'skipped',
+      why: 'it has left the cluster, or its server has ended',
+    });
     expect(steps()).toEqual(['a skipped', 'c reloaded', 'b reloaded']);
   });
 

@@ -42,6 +42,8 @@ export interface BrokerParts {
   readonly isSuccessor: boolean;
   /** The master's copy of presence; undefined: there is none. */
   readonly copy?: PresentMaster | undefined;
+  /** This process is told to end because its server was killed, not because it stops. */
+  hasServerDied?(): Promise<boolean>;
   /** Resolves when this node's workers are new. */
   reload(): Promise<void>;
   /** Durable jobs; undefined: this server has none. */
@@ -135,13 +137,15 @@ export class Broker {
     const looking = setInterval(() => this.#look(), LOOK_MS);
     if (this.#waiting !== undefined) await this.#restorePresent(signal);
     await this.#connect(signal);
-    await jobsClosed;
+    await ended;
+    const hasDied = (await this.#parts.hasServerDied?.()) === true;
+    if (!hasDied) await jobsClosed; // else this process has some 100 ms left
     clearInterval(looking);
     clearTimeout(this.#changing);
     this.#rooms?.close();
     this.#present.close();
     this.#questions.failAll(new ServerError('ERR_CLUSTER_DOWN', { engine: 'the engine', state: 'down' }));
-    await this.#driver.stop(true);
+    await this.#driver.stop(!hasDied, hasDied);
   }
 
   // ——— this node's processes ———
@@ -388,8 +392,8 @@ export class Broker {
         this.lostNodes.isUp(node.id);
         this.#happened({ event: 'nodeUp', args: [node] });
       },
-      nodeDown: (id, why) => {
-        this.lostNodes.isDown(id, why);
+      nodeDown: (id, why, hasEnded) => {
+        if (!hasEnded) this.lostNodes.isDown(id, why);
         this.#happened({ event: 'nodeDown', args: [id, why] });
       },
       state: (state) => {

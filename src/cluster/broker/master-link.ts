@@ -115,42 +115,58 @@ export class MasterLink implements PresentMaster {
   }
 
   /**
-   * A broker process that is killed meanwhile has a successor, which knows nothing of the question: it is asked again.
-   * @returns false: it has left. One that was lost may serve on with its old workers, so that is a failure
+   * A broker process that ends meanwhile has a successor, which knows nothing of the question: it is asked again.
+   * @returns false: it leaves, or has ended. One that was lost may serve on with its old workers, so that is a failure
    * @throws ServerError ERR_NODE_LOST, ERR_CLUSTER_TIMEOUT, ERR_RELOAD
    */
   async #askToReload(node: string, timeoutMs: number): Promise<boolean> {
     const { driver, lostNodes } = this.#broker;
-    if (!this.#isThere(node)) {
-      if (lostNodes.has(node)) throw new ServerError('ERR_NODE_LOST', { node });
-      return false;
+    const until = monotonicMs() + timeoutMs;
+    let left = timeoutMs;
+    while (this.#isThere(node)) {
+      try {
+        await driver.request(node, packValue({ ask: 'reload' }), { timeoutMs: left });
+        return true;
+      } catch (error) {
+        if (isOfStoppingServer(error)) return false;
+        left = until - monotonicMs();
+        if (!isOfEndedProcess(error) || left <= 0) throw error;
+        if (isShuttingDown(error)) await this.#waitUntil(() => !this.#isThere(node));
+        await this.#waitUntil(() => this.#isThere(node));
+        left = Math.max(1, until - monotonicMs());
+      }
     }
-    const began = monotonicMs();
-    const ask = (ms: number): Promise<unknown> => driver.request(node, packValue({ ask: 'reload' }), { timeoutMs: ms });
-    try {
-      await ask(timeoutMs);
-    } catch (error) {
-      if (!isOfLostProcess(error) || !(await this.#isBack(node))) throw error;
-      await ask(Math.max(1, timeoutMs - (monotonicMs() - began)));
-    }
-    return true;
+    if (lostNodes.has(node)) throw new ServerError('ERR_NODE_LOST', { node });
+    return false;
   }
 
   #isThere(node: string): boolean {
     return this.#broker.driver.nodes().some(({ id }) => id === node);
   }
 
-  /** @returns whether it is there within `BACK_MS` */
-  async #isBack(node: string): Promise<boolean> {
+  /** But not for longer than `BACK_MS`. */
+  async #waitUntil(isSo: () => boolean): Promise<void> {
     const until = monotonicMs() + BACK_MS;
-    while (!this.#isThere(node) && monotonicMs() < until) await pause(LOOK_MS);
-    return this.#isThere(node);
+    while (!isSo() && monotonicMs() < until) await pause(LOOK_MS);
   }
 }
 
-function isOfLostProcess(error: unknown): boolean {
-  return error instanceof ServerError && (error.is('ERR_NODE_LOST') || error.is('ERR_NODE_RESTARTED'));
+function isOfEndedProcess(error: unknown): boolean {
+  if (!(error instanceof ServerError)) return false;
+  return error.is('ERR_NODE_LOST') || error.is('ERR_NODE_RESTARTED') || isShuttingDown(error);
 }
+
+/** Its broker process ends: as its server does, or alone, because another one takes its place. */
+function isShuttingDown(error: unknown): boolean {
+  return error instanceof ServerError && error.is('ERR_SHUTTING_DOWN');
+}
+
+/** Its master, or its manager, says that the server ends. */
+function isOfStoppingServer(error: unknown): boolean {
+  return error instanceof ServerError && error.is('ERR_RELOAD') && STOPPING.test(error.detail.why);
+}
+
+const STOPPING = /^the server (is shutting down|is ended|has shut down)$/;
 
 /** What the broker process answers. */
 type MasterQuestion = Exclude<FromMaster, { say: 'ofMaster' }>;

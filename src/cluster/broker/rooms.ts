@@ -3,7 +3,7 @@
  * its reactors fan it out. Runs in the broker process.
  */
 import { monotonicMs } from '../../util/clock.js';
-import type { ClusterDriver, NodeId, Subscription } from '../driver.js';
+import { type ClusterDriver, type ListOf, type NodeId, type Subscription, withSilent } from '../driver.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
 import { unpackRoomData } from './room-data.js';
 
@@ -75,9 +75,13 @@ export class BrokerRooms {
   }
 
   /** Of all nodes. */
-  async members(room: string): Promise<{ node: NodeId; members: number }[]> {
+  async members(room: string): Promise<ListOf<{ node: NodeId; members: number; stale?: true }>> {
     const all = await this.#parts.driver.presence.list(subjectOf(SubjectKind.room, room));
-    return all.map(({ node, meta }) => ({ node, members: Number(meta) }));
+    const counts = all.map(({ node, meta, stale }) => ({
+      ...{ node, members: Number(meta) },
+      ...(stale && { stale: true as const }),
+    }));
+    return withSilent(counts, all.silent);
   }
 
   /** Whether a gap of that subject is one of a room: its name. */

@@ -130,16 +130,16 @@ export class BrokerDriver implements cluster.ClusterDriver {
     }
   }
 
-  stop(drain: boolean): Promise<void> {
+  stop(drain: boolean, hasDied = false): Promise<void> {
     this.#startFailed.reject(this.#downError('stopped'));
-    return this.#end(drain);
+    return this.#end(drain, hasDied);
   }
 
   publish(subject: string, data: Uint8Array): boolean {
     checkName('subject', subject);
     const head = this.#running?.head;
-    const fits = head !== undefined && data.length <= this.#capabilities.maxPayload;
-    const taken = fits && this.#offer(`subject/${subject}`, encodePublication(head, data));
+    const fits = data.length <= this.#capabilities.maxPayload;
+    const taken = fits && head !== undefined && this.#offer(`subject/${subject}`, encodePublication(head, data));
     if (taken) this.#published++;
     else this.#lost++;
     if (fits && !taken) this.#lostOne(subject);
@@ -201,13 +201,13 @@ export class BrokerDriver implements cluster.ClusterDriver {
     const membership = new Membership(self, this.#options, {
       send: (bytes) => this.#connection.link?.send(NODES, bytes),
       nodeUp: (node) => callSafely(() => on.nodeUp(node)),
-      nodeDown: (id, why) => {
+      nodeDown: (id, why, hasEnded) => {
         requests.nodeGone(id);
-        callSafely(() => on.nodeDown(id, why));
+        callSafely(() => on.nodeDown(id, why, hasEnded));
       },
       replaced: (id) => {
         requests.nodeRestarted(id);
-        this.#tellAllGaps();
+        this.#gaps.tellEvery();
       },
       taken: (by) => this.#idTaken(by),
       silent: () => this.#connection.lose(),
@@ -235,7 +235,10 @@ export class BrokerDriver implements cluster.ClusterDriver {
     await within(this.#startFailed.promise, heartbeatMs / 2);
     // The answers that the engine has by now come before this echo, however busy this process is.
     await this.#echo(requests, this.#connection.link);
-    if (this.#ending !== undefined) throw this.#downError('stopped');
+    const { link } = this.#connection;
+    if (this.#ending !== undefined || link === undefined) throw this.#downError('stopped');
+    // Before the others hear that this process is another one, which is a gap of all: they are told once.
+    this.#gaps.sayLost((channel, bytes) => this.#offerTo(link, channel, bytes));
     membership.join();
     this.#heartbeat = setInterval(() => this.#tick(), heartbeatMs);
     this.#setState('up');
@@ -341,7 +344,10 @@ export class BrokerDriver implements cluster.ClusterDriver {
   /** @returns false: over the bound, or not up */
   #offer(channel: Channel, bytes: Buffer): boolean {
     const { link } = this.#connection;
-    if (link === undefined || this.#state !== 'up') return false;
+    return link !== undefined && this.#state === 'up' && this.#offerTo(link, channel, bytes);
+  }
+
+  #offerTo(link: Link, channel: Channel, bytes: Buffer): boolean {
     if (link.bufferedBytes + bytes.length > this.#options.maxBufferedBytes) return false;
     link.send(channel, bytes);
     return true;
@@ -401,15 +407,15 @@ export class BrokerDriver implements cluster.ClusterDriver {
     callSafely(() => this.#running?.on.state(state));
   }
 
-  #end(drain = false): Promise<void> {
-    this.#ending ??= this.#endOnce(drain);
+  #end(drain = false, hasDied = false): Promise<void> {
+    this.#ending ??= this.#endOnce(drain, hasDied);
     return this.#ending;
   }
 
-  async #endOnce(drain: boolean): Promise<void> {
+  async #endOnce(drain: boolean, hasDied: boolean): Promise<void> {
     if (drain && this.#state === 'up') await within(this.#running!.requests.idle(), this.#options.ttlMs);
     clearInterval(this.#heartbeat);
-    this.#running?.membership.leave();
+    this.#running?.membership.leave(hasDied);
     if (this.#state === 'up')
       await within(this.#connection.link?.flush().catch(() => {}) ?? Promise.resolve(), GOODBYE_MS);
     this.#setState('down');

@@ -91,13 +91,19 @@ export class Gaps {
   }
 
   /** As far as the engine takes it now. */
-  sayLost(): void {
+  sayLost(send: GapsEvents['send'] = this.#events.send): void {
     if (this.#lost.size === 0) return;
     const gap = encodeGap(this.#events.self());
     for (const subject of this.#lost) {
-      if (!this.#events.send(channelOfSubject(subject), gap)) return;
+      if (!send(channelOfSubject(subject), gap)) return;
       this.#lost.delete(subject);
     }
+  }
+
+  /** Of every subject, now: with what is to be told at the next heartbeat. */
+  tellEvery(): void {
+    this.#heard.clear();
+    this.#events.tellAll(false);
   }
 }
 

@@ -4,7 +4,16 @@
  */
 import { integer } from '../../options/check.js';
 import { monotonicMs } from '../../util/clock.js';
-import { longestListMs, type Member, type NodeId, type NodeInfo, type Presence } from '../driver.js';
+import { deferred } from '../../util/deferred.js';
+import {
+  longestListMs,
+  type Member,
+  type MemberList,
+  type NodeId,
+  type NodeInfo,
+  type Presence,
+  withSilent,
+} from '../driver.js';
 import { checkName, metaText } from '../names.js';
 
 /** One page of an answer, or less where the engine takes only small payloads. */
@@ -37,11 +46,6 @@ interface Question {
   readonly only: 'rows' | 'size';
 }
 
-interface Kept {
-  readonly rows: readonly Row[];
-  readonly atMs: number;
-}
-
 export interface MembersEvents {
   others(): readonly NodeInfo[];
   isUp(): boolean;
@@ -55,7 +59,9 @@ export class Members implements Presence {
   readonly #self: () => NodeId;
   readonly #events: MembersEvents;
   readonly #own = new Map<string, Map<string, OwnMember>>();
-  readonly #kept = new Map<string, Map<NodeId, Kept>>();
+  readonly #kept = new Map<string, Map<NodeId, readonly Row[]>>();
+  /** When it was first asked without an answer. */
+  readonly #silentSince = new Map<NodeId, number>();
   #lastNumber = 0;
 
   constructor(self: () => NodeId, events: MembersEvents) {
@@ -79,13 +85,15 @@ export class Members implements Presence {
     if (members?.size === 0) this.#own.delete(key);
   }
 
-  async list(key: string): Promise<Member[]> {
+  async list(key: string): Promise<MemberList> {
     checkName('key', key);
     const own = this.#page(key, 0, Number.POSITIVE_INFINITY).rows;
     const others = this.#events.others();
     const lists = await Promise.all(others.map((node) => this.#listOf(node, key)));
     this.#keepOnly(key, others);
-    return [...own.map((row) => toMember(row, this.#self(), false)), ...lists.flat()];
+    const silent = others.filter((_, i) => lists[i] === undefined).map(({ id }) => id);
+    const members = own.map((row) => toMember(row, this.#self(), false));
+    return withSilent(members.concat(...lists.map((list) => list ?? [])), silent);
   }
 
   async count(key: string): Promise<number> {
@@ -117,65 +125,92 @@ export class Members implements Presence {
     return { rows, next: 0, size: members.size };
   }
 
-  async #listOf(node: NodeInfo, key: string): Promise<Member[]> {
-    try {
-      const rows = await this.#rowsOf(node, key);
-      this.#keep(node.id, key, rows);
-      return rows.map((row) => toMember(row, node.id, false));
-    } catch {
-      return this.#lastKnown(node.id, key);
-    }
+  /** @returns undefined: it does not answer, and nothing is known of it */
+  async #listOf(node: NodeInfo, key: string): Promise<Member[] | undefined> {
+    const rows = await this.#unlessSilent(node, (heard) => this.#rowsOf(node, key, heard));
+    return rows?.map((row) => toMember(row, node.id, false)) ?? this.#lastKnown(node.id, key);
   }
 
-  async #rowsOf(node: NodeInfo, key: string): Promise<Row[]> {
+  async #sizeOf(node: NodeInfo, key: string): Promise<number> {
+    const ask = () => this.#ask(node, { key, after: 0, only: 'size' }, longestListMs(this.#events));
+    const page = await this.#unlessSilent(node, ask);
+    return page?.size ?? this.#lastKnown(node.id, key)?.length ?? 0;
+  }
+
+  /**
+   * What a node answers, unless it says nothing for a heartbeat; what comes later is kept for the next list.
+   * @param ask calls `heard` at each page: the node has a heartbeat for the next one
+   */
+  async #unlessSilent<T>(node: NodeInfo, ask: (heard: () => void) => Promise<T>): Promise<T | undefined> {
+    const silent = deferred<undefined>();
+    let isLate = false;
+    const beganMs = monotonicMs();
+    const timer = setTimeout(() => {
+      isLate = true;
+      // After a pause of this process its timer comes before the answers that have waited in the socket.
+      setImmediate(() => isLate && silent.resolve(undefined));
+    }, this.#events.heartbeatMs);
+    const heard = (): void => {
+      isLate = false;
+      timer.refresh();
+    };
+    try {
+      const answer = await Promise.race([ask(heard), silent.promise]);
+      if (answer !== undefined) return answer;
+    } catch {
+      // Lost, refused, or late: the same.
+    } finally {
+      clearTimeout(timer);
+    }
+    if (this.#events.isUp() && !this.#silentSince.has(node.id)) this.#silentSince.set(node.id, beganMs);
+    return undefined;
+  }
+
+  async #rowsOf(node: NodeInfo, key: string, heard: () => void): Promise<Row[]> {
     const rows: Row[] = [];
     const until = monotonicMs() + longestListMs(this.#events);
     let after = 0;
     do {
       const page = await this.#ask(node, { key, after, only: 'rows' }, until - monotonicMs());
+      heard();
       rows.push(...page.rows);
       after = page.next;
     } while (after > 0);
+    this.#keep(node.id, key, rows);
     return rows;
   }
 
-  /** Without a last known answer it waits as long as the node counts as living. @param mostMs for all pages of a list that are left */
+  /** @param mostMs for all pages of a list that are left */
   async #ask(node: NodeInfo, question: Question, mostMs: number): Promise<Page> {
-    const isKnown = this.#kept.get(question.key)?.has(node.id) === true;
-    const timeoutMs = Math.max(1, isKnown ? Math.min(2 * this.#events.heartbeatMs, mostMs) : mostMs);
-    const answer = await this.#events.ask(node, Buffer.from(JSON.stringify(question)), timeoutMs);
+    const answer = await this.#events.ask(node, Buffer.from(JSON.stringify(question)), Math.max(1, mostMs));
+    this.#silentSince.delete(node.id);
     return JSON.parse(answer.toString()) as Page;
   }
 
-  async #sizeOf(node: NodeInfo, key: string): Promise<number> {
-    try {
-      return (await this.#ask(node, { key, after: 0, only: 'size' }, longestListMs(this.#events))).size;
-    } catch {
-      return this.#lastKnown(node.id, key).length;
-    }
-  }
-
   #keep(node: NodeId, key: string, rows: readonly Row[]): void {
-    const kept = this.#kept.get(key) ?? new Map<NodeId, Kept>();
+    const kept = this.#kept.get(key) ?? new Map<NodeId, readonly Row[]>();
     this.#kept.delete(key);
     this.#kept.set(key, kept);
-    kept.set(node, { rows, atMs: monotonicMs() });
+    kept.set(node, rows);
     const [oldest] = this.#kept.keys();
     if (this.#kept.size > MOST_KEPT) this.#kept.delete(oldest!);
   }
 
-  /** Members of nodes that are gone are not kept for a later node of the same id. */
+  /** Nothing of nodes that are gone is kept for a later node of the same id. */
   #keepOnly(key: string, others: readonly NodeInfo[]): void {
     const kept = this.#kept.get(key);
-    for (const node of kept?.keys() ?? []) if (!others.some(({ id }) => id === node)) kept!.delete(node);
+    const isGone = (node: NodeId): boolean => !others.some(({ id }) => id === node);
+    for (const node of kept?.keys() ?? []) if (isGone(node)) kept!.delete(node);
+    for (const node of this.#silentSince.keys()) if (isGone(node)) this.#silentSince.delete(node);
   }
 
-  /** While the engine is lost no node can say more: then age does not count. */
-  #lastKnown(node: NodeId, key: string): Member[] {
+  /** While the engine is lost no node can say more: then time does not count. @returns undefined: nothing is known */
+  #lastKnown(node: NodeId, key: string): Member[] | undefined {
     if (!this.#events.others().some(({ id }) => id === node)) return []; // lost while it was asked
-    const { rows = [], atMs = 0 } = this.#kept.get(key)?.get(node) ?? {};
-    const ageMs = this.#events.isUp() ? monotonicMs() - atMs : 0;
-    return rows.filter(([, , ttlMs]) => ageMs < ttlMs).map((row) => toMember(row, node, true));
+    const now = monotonicMs();
+    const silentMs = this.#events.isUp() ? now - (this.#silentSince.get(node) ?? now) : 0;
+    const rows = this.#kept.get(key)?.get(node);
+    return rows?.filter(([, , ttlMs]) => silentMs < ttlMs).map((row) => toMember(row, node, true));
   }
 }
 

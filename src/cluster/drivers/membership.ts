@@ -4,7 +4,7 @@
  * - `hello`: "I start; who is there?" Others answer with `here`, together and after a random pause.
  * - `here`: the heartbeat; `forMs` is how long it has lived without a pause of more than the ttl.
  * - `taken`: "your id is mine", with the incarnation of the asker in `to`.
- * - `bye`: it stops.
+ * - `bye`: it stops, or, with `hasDied`, the last of its processes says that the others have died.
  *
  * Ages are counted in own heartbeats, not in time: after a pause of this process its timer comes before the messages that
  * have waited in the socket, and a clock would declare all nodes lost. Only heartbeats that came back count: where the engine
@@ -27,12 +27,14 @@ interface Announcement {
   readonly node: NodeInfo;
   readonly forMs: number;
   readonly to: string;
+  readonly hasDied?: boolean;
 }
 
 export interface MembershipEvents {
   send(announcement: Buffer): void;
   nodeUp(node: NodeInfo): void;
-  nodeDown(id: NodeId, why: NodeEnd): void;
+  /** @param hasEnded it has said so: it does not serve any more */
+  nodeDown(id: NodeId, why: NodeEnd, hasEnded: boolean): void;
   /**
    * Another process speaks for that start of a node: what it published in between is lost, and it knows nothing of what the
    * one before was asked. Called when it has joined.
@@ -122,8 +124,9 @@ export class Membership {
     }
   }
 
-  leave(): void {
-    if (this.#joined) this.#say('bye');
+  /** @param hasDied the server of this node was killed */
+  leave(hasDied = false): void {
+    if (this.#joined) this.#say('bye', '', hasDied);
     this.close();
   }
 
@@ -136,10 +139,10 @@ export class Membership {
     const announcement = decode(bytes);
     if (announcement === undefined) return;
     if (announcement.node.id === this.#self.id) return this.#heardOwnId(announcement);
-    const { say, node } = announcement;
+    const { say, node, hasDied } = announcement;
     if (say === 'hello') this.#starts(node);
     else if (say === 'here') this.#alive(node);
-    else if (say === 'bye') this.#left(node);
+    else if (say === 'bye') this.#left(node, hasDied === true);
   }
 
   /** A start that has said goodbye may come again: its broker process has been replaced. */
@@ -180,16 +183,17 @@ export class Membership {
     if (this.#replaced.delete(startOf(node))) this.#events.replaced(node.id);
   }
 
-  #left(node: NodeInfo): void {
+  #left(node: NodeInfo, hasDied: boolean): void {
     this.#retire(node);
-    if (this.#others.get(node.id)?.node.incarnation === node.incarnation) this.#remove(node, 'left');
+    if (this.#others.get(node.id)?.node.incarnation !== node.incarnation) return;
+    this.#remove(node, hasDied ? 'lost' : 'left', true);
   }
 
-  #remove(node: NodeInfo, why: NodeEnd): void {
+  #remove(node: NodeInfo, why: NodeEnd, hasEnded = false): void {
     this.#others.delete(node.id);
     this.#isFull = false;
     this.#replaced.delete(startOf(node));
-    this.#events.nodeDown(node.id, why);
+    this.#events.nodeDown(node.id, why, hasEnded);
   }
 
   #retire(node: NodeInfo): void {
@@ -240,11 +244,12 @@ export class Membership {
     this.#answering.unref();
   }
 
-  #say(say: Word, to = ''): void {
+  #say(say: Word, to = '', hasDied = false): void {
     const now = monotonicMs();
     if (now - this.#echoMs > this.#ttlMs) this.#sinceMs = now; // a pause: the others have seen this node go
     const forMs = Math.round(now - this.#sinceMs);
-    this.#events.send(Buffer.from(JSON.stringify({ say, node: this.#self, forMs, to } satisfies Announcement)));
+    const announcement: Announcement = { say, node: this.#self, forMs, to, ...(hasDied && { hasDied }) };
+    this.#events.send(Buffer.from(JSON.stringify(announcement)));
   }
 }
 
@@ -255,10 +260,10 @@ function startOf(node: NodeInfo): string {
 /** Any client of the engine can publish here: other messages are ignored. */
 function decode(bytes: Buffer): Announcement | undefined {
   try {
-    const { say, node, forMs, to } = JSON.parse(bytes.toString()) as Record<string, unknown>;
+    const { say, node, forMs, to, hasDied } = JSON.parse(bytes.toString()) as Record<string, unknown>;
     const info = readNode(node);
     if (info === undefined || typeof forMs !== 'number' || typeof to !== 'string') return undefined;
-    return { say: say as Word, node: info, forMs, to };
+    return { say: say as Word, node: info, forMs, to, hasDied: hasDied === true };
   } catch {
     return undefined;
   }

@@ -40,19 +40,27 @@ class RedisLink implements Link {
   readonly hasConfig = true;
   readonly #commands: Redis;
   readonly #subscriber: Redis;
+  /** Of keys. */
   readonly #prefix: string;
+  /** Of channels. */
+  readonly #channelPrefix: string;
   readonly #events: LinkEvents;
   readonly #outstanding = new Outstanding();
   #turn: { readonly channel: Channel; readonly data: Buffer }[] = [];
   #turnOutstanding = new OutstandingTurn();
   #isClosed = false;
 
-  constructor(clients: readonly [commands: Redis, subscriber: Redis], prefix: string, events: LinkEvents) {
+  constructor(
+    clients: readonly [commands: Redis, subscriber: Redis],
+    options: ResolvedDriverOptions,
+    events: LinkEvents,
+  ) {
     [this.#commands, this.#subscriber] = clients;
-    this.#prefix = `${prefix}:`;
+    this.#prefix = `${options.prefix}:`;
+    this.#channelPrefix = channelPrefix(options);
     this.#events = events;
     this.#subscriber.on('messageBuffer', (channel: Buffer, data: Buffer) => {
-      events.message(channel.toString().slice(this.#prefix.length) as Channel, data);
+      events.message(channel.toString().slice(this.#channelPrefix.length) as Channel, data);
     });
     for (const client of clients) {
       const which = client === this.#commands ? 'commands' : 'subscriptions';
@@ -73,7 +81,7 @@ class RedisLink implements Link {
   }
 
   async subscribe(channels: readonly Channel[]): Promise<void> {
-    const names = channels.map((channel) => this.#prefix + channel);
+    const names = channels.map((channel) => this.#channelPrefix + channel);
     const commands: Promise<unknown>[] = [];
     for (let i = 0; i < names.length; i += MOST_NAMES)
       commands.push(this.#subscriber.subscribe(...names.slice(i, i + MOST_NAMES)));
@@ -88,7 +96,7 @@ class RedisLink implements Link {
   }
 
   unsubscribe(channel: Channel): void {
-    this.#subscriber.unsubscribe(this.#prefix + channel).catch(() => {}); // the link has ended: so has the subscription
+    this.#subscriber.unsubscribe(this.#channelPrefix + channel).catch(() => {}); // the link has ended: so has the subscription
   }
 
   async flush(): Promise<void> {
@@ -153,10 +161,10 @@ class RedisLink implements Link {
   async #publishAll(turn: readonly { readonly channel: Channel; readonly data: Buffer }[]): Promise<(Error | null)[]> {
     const [first, ...others] = turn;
     if (first !== undefined && others.length === 0) {
-      return [await this.#commands.publish(this.#prefix + first.channel, first.data).then(() => null, asError)];
+      return [await this.#commands.publish(this.#channelPrefix + first.channel, first.data).then(() => null, asError)];
     }
     const pipeline = this.#commands.pipeline();
-    for (const { channel, data } of turn) pipeline.publish(this.#prefix + channel, data);
+    for (const { channel, data } of turn) pipeline.publish(this.#channelPrefix + channel, data);
     return (await pipeline.exec())?.map(([error]) => error) ?? [];
   }
 
@@ -166,7 +174,7 @@ class RedisLink implements Link {
   }
 
   #refused({ channel, data }: { readonly channel: Channel; readonly data: Buffer }, why: string): void {
-    const name = this.#prefix + channel;
+    const name = this.#channelPrefix + channel;
     this.#events.refused({ channel, name, isPublication: isPublication(channel, data), why });
   }
 
@@ -199,9 +207,19 @@ export function redisEngine(options: ResolvedDriverOptions): Engine {
         await Promise.all(clients.map(endOf));
         throw error;
       }
-      return new RedisLink(clients, options.prefix, events);
+      return new RedisLink(clients, options, events);
     },
   };
+}
+
+function databaseOf({ url }: ResolvedDriverOptions): number {
+  return Number(/^\/(\d+)$/.exec(url.pathname)?.[1] ?? 0);
+}
+
+/** Redis passes publications between all its databases, so the number of the database separates clusters by name. */
+function channelPrefix(options: ResolvedDriverOptions): string {
+  const database = databaseOf(options);
+  return database === 0 ? `${options.prefix}:` : `${options.prefix}:${database}:`;
 }
 
 /** `Connection` connects anew and subscribes anew: the client must not do either, nor keep commands meanwhile. */
@@ -213,7 +231,6 @@ function clientOptions(options: ResolvedDriverOptions): Omit<RedisOptions, 'repl
   return {
     host,
     port: Number(url.port || 6379),
-    db: Number(/^\/(\d+)$/.exec(url.pathname)?.[1] ?? 0),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(tls === null ? {} : { tls: { ...name, ...tls } }),
@@ -246,6 +263,9 @@ async function open(clients: readonly Redis[], options: ResolvedDriverOptions, a
   try {
     abort.throwIfAborted();
     await Promise.all(clients.map((client) => client.connect()));
+    // The client itself would go on in database 0, where the number is too high or the user may not select.
+    const database = databaseOf(options);
+    if (database !== 0) await clients[0]!.select(database);
     refuseOld(await clients[0]!.info('server'), options);
     if (isReplica(await clients[0]!.info('replication'))) throw new Error(REPLICA);
   } catch (cause) {
