@@ -112,6 +112,8 @@ export interface NodesReport {
   readonly lost: readonly string[];
   /** As last counted; empty also while the engine does not answer. */
   readonly queues: readonly NamedCounts[];
+  /** Why the engine of jobs does not answer, so that none run; empty: it does, or there are no jobs. */
+  readonly jobsWhy: string;
 }
 
 /** What the broker process says to its master, by the manager, as JSON. */

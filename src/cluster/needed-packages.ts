@@ -1,10 +1,11 @@
 /** Which optional packages the cluster of a server needs. Asked by the master, which loads none of them, before anything starts. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import type { DriverName } from '../options/cluster.js';
-import { type PeerName, peers } from './load-peer.js';
+import { fits, peers } from '../util/peers.js';
+import type { PeerName } from './load-peer.js';
 
 export interface NeededFor {
   readonly driver: DriverName;
@@ -12,13 +13,24 @@ export interface NeededFor {
   readonly jobs: { readonly url: string } | null;
 }
 
-/** @throws ServerError ERR_CLUSTER_PACKAGE: the first that is not installed, and how to install it */
-export function requirePackages(cluster: NeededFor, isThere: (name: PeerName) => boolean = isInstalled): void {
+/**
+ * @param versionOf undefined: it is not installed; '': there is no telling
+ * @throws ServerError ERR_CLUSTER_PACKAGE: the first that is not installed, or does not fit, and how to install it
+ */
+export function requirePackages(
+  cluster: NeededFor,
+  versionOf: (name: PeerName) => string | undefined = installedVersion,
+): void {
   for (const name of packagesFor(cluster)) {
-    if (isThere(name)) continue;
     const range = peers[name];
-    const why = `it is not installed; run "npm install ${name}@${range}"`;
-    throw new ServerError('ERR_CLUSTER_PACKAGE', { package: name, range, why });
+    const version = versionOf(name);
+    if (version === '' || (version !== undefined && fits(version, range))) continue;
+    const what = version === undefined ? 'it is not installed' : `version ${version} is installed`;
+    throw new ServerError('ERR_CLUSTER_PACKAGE', {
+      package: name,
+      range,
+      why: `${what}; run "npm install ${name}@${range}"`,
+    });
   }
 }
 
@@ -30,9 +42,16 @@ function packagesFor({ driver, jobs }: NeededFor): PeerName[] {
   return needed;
 }
 
-/** In a folder where Node looks for it. With Yarn's Plug'n'Play there are no folders: the broker process says it then. */
-export function isInstalled(name: string): boolean {
-  if (process.versions['pnp'] !== undefined) return true;
+/** Of the folder where Node finds it. With Yarn's Plug'n'Play there are no folders: the broker process says it then. */
+export function installedVersion(name: string): string | undefined {
+  if (process.versions['pnp'] !== undefined) return '';
   const folders = createRequire(import.meta.url).resolve.paths(name) ?? [];
-  return folders.some((folder) => existsSync(join(folder, name, 'package.json')));
+  const file = folders.map((folder) => join(folder, name, 'package.json')).find((each) => existsSync(each));
+  if (file === undefined) return undefined;
+  try {
+    const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version?: unknown };
+    return typeof version === 'string' ? version : '';
+  } catch {
+    return '';
+  }
 }

@@ -125,6 +125,8 @@ export interface ClusterStatus {
   readonly lost: readonly string[];
   /** Durable jobs by name, over all nodes, as counted in the last 5 s; empty without jobs, and while the engine does not answer. */
   readonly queues: readonly NamedJobs[];
+  /** Why the engine of durable jobs does not answer, so that none run; empty: it does, or there are none. */
+  readonly jobsWhy: string;
   readonly readyNeedsEngine: boolean;
   /** The last one that was ordered here; null: none. */
   readonly reload: NodesReload | null;

@@ -45,6 +45,7 @@ export class ClusterOperation implements ClusterControl {
   #why = '';
   #lost: readonly string[] = [];
   #queues: readonly NamedCounts[] = [];
+  #jobsWhy = '';
   #reload: NodesReload | undefined;
 
   constructor(parts: ClusterOperationParts) {
@@ -69,6 +70,7 @@ export class ClusterOperation implements ClusterControl {
         this.#why = message.why;
         this.#lost = message.lost;
         this.#queues = message.queues;
+        this.#jobsWhy = message.jobsWhy;
         return;
       case 'tried':
         return message.refused === undefined
@@ -109,6 +111,7 @@ export class ClusterOperation implements ClusterControl {
       })),
       lost: this.#lost,
       queues: state === 'up' ? this.#queues : [],
+      jobsWhy: this.#jobsWhy,
       reload: this.#reload ?? null,
     };
   }

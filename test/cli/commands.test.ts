@@ -38,6 +38,7 @@ const CLUSTER: ClusterStatus = {
   ...{ nodeId: 'a', driver: 'redis', engine: 'host:6379', state: 'up', why: '', readyNeedsEngine: false, reload: null },
   lost: [],
   queues: [],
+  jobsWhy: '',
   nodes: [
     { id: 'a', incarnation: 'i-1', address: 'h:1', version: '1.0.0', self: true },
     { id: 'b', incarnation: 'i-2', address: 'h\u001b:2', version: '1.1.0', self: false },

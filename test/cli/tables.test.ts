@@ -69,6 +69,10 @@ describe('what "tswoole status" shows', () => {
     const counted = text({ cluster: withQueues }, { cluster: { ...figures, jobs } as ServerStats['cluster'] });
     expect(counted.match(/^ +mail\\u\{1b\}: 10\.0k waiting, 2 delayed, 3 running, 5 dead$/gm)).toHaveLength(10);
     expect(counted).toMatch(/^ +and 2 more: "tswoole jobs"$/m);
+    const refused = { ...cluster, jobsWhy: 'NOPERM' } as ServerStatus['cluster'];
+    expect(text({ cluster: refused }, { cluster: { ...figures, jobs } as ServerStats['cluster'] })).toMatch(
+      /^ +no jobs run: NOPERM$/m,
+    );
     expect(shown).toMatch(/^cluster +redis host:1 up; 12\.3k published, 2 delivered, 3 lost, 4 reconnects$/m);
   });
 

@@ -29,7 +29,11 @@ interface FakeBroker {
   followedRooms: number;
   lostNodes: LostNodes;
   failure: Error | undefined;
-  jobs?: { stats(): { running: number; done: number; failed: number }; readonly counted: readonly NamedCounts[] };
+  jobs?: {
+    stats(): { running: number; done: number; failed: number };
+    readonly counted: readonly NamedCounts[];
+    readonly uncounted: string;
+  };
 }
 
 let broker: FakeBroker;
@@ -81,7 +85,7 @@ describe('the report of a broker process', () => {
   it('has the jobs that this node runs, and goes on counting them with another driver', () => {
     expect(figures()?.jobs).toBeNull();
     const counts = { running: 1, done: 5, failed: 2 };
-    broker.jobs = { stats: () => counts, counted: [] };
+    broker.jobs = { stats: () => counts, counted: [], uncounted: '' };
     reporter.report();
     expect(figures()?.jobs).toEqual({ running: 1, done: 5, failed: 2 });
     broker.driver = new FakeDriver();
@@ -96,6 +100,7 @@ describe('the report of a broker process', () => {
     let counted = [mail];
     broker.jobs = {
       stats: () => ({ running: 0, done: 0, failed: 0 }),
+      uncounted: '',
       get counted() {
         return counted;
       },
@@ -108,7 +113,7 @@ describe('the report of a broker process', () => {
   });
 
   it('tells the master of the nodes when they change, and not again', () => {
-    expect(told).toEqual([{ say: 'nodes', self: 'a', nodes: [node('a')], why: '', lost: [], queues: [] }]);
+    expect(told).toEqual([{ say: 'nodes', self: 'a', nodes: [node('a')], why: '', lost: [], queues: [], jobsWhy: '' }]);
     vi.advanceTimersByTime(5000);
     expect(told).toHaveLength(1);
     driver.known = [node('a'), node('b')];
@@ -120,6 +125,7 @@ describe('the report of a broker process', () => {
       why: '',
       lost: [],
       queues: [],
+      jobsWhy: '',
     });
     broker.lostNodes.isDown('c', 'left');
     broker.lostNodes.isDown('d', 'lost');

@@ -382,6 +382,7 @@ describe('an operator', () => {
     await engine.kill('SIGKILL');
     const unknown = await tswoole(node.server, 'jobs');
     expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining('ERR_CLUSTER_DOWN') });
+    await poll('the status says so', async () => (await tswoole(node.server, 'status')).out.includes('no jobs run: '));
     await engine.restart();
     await poll('they are counted again', async () => (await tswoole(node.server, 'jobs')).code === 0);
   });

@@ -34,7 +34,15 @@ beforeEach(() => {
     say: (message) => said.push(message),
     reloadHere: () => reloadHere(),
   });
-  operation.hear({ say: 'nodes', self: 'b', nodes: [node('b'), node('c'), node('a')], why: '', lost: [], queues: [] });
+  operation.hear({
+    say: 'nodes',
+    self: 'b',
+    nodes: [node('b'), node('c'), node('a')],
+    why: '',
+    lost: [],
+    queues: [],
+    jobsWhy: '',
+  });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -62,7 +70,7 @@ describe('durable jobs', () => {
       ...{ options: cluster, record, reloadTimeoutMs: 10_000, reloadHere, log: { warn: () => {} } },
       say: (message) => said.push(message),
     });
-    made.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [], queues: [mail] });
+    made.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [], queues: [mail], jobsWhy: '' });
     return made;
   };
 
@@ -126,20 +134,20 @@ describe('the status of a node', () => {
       { ...node('a'), self: false },
     ]);
     expect(rest).toEqual({
-      ...{ nodeId: 'b', driver: 'redis', engine: 'host:1', state: 'up', why: '', lost: [], queues: [] },
+      ...{ nodeId: 'b', driver: 'redis', engine: 'host:1', state: 'up', why: '', lost: [], queues: [], jobsWhy: '' },
       ...{ readyNeedsEngine: false, reload: null },
     });
   });
 
   it('is down until the nodes are known, whatever the figures say', async () => {
-    operation.hear({ say: 'nodes', self: 'b', nodes: [], why: '', lost: [], queues: [] });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [], why: '', lost: [], queues: [], jobsWhy: '' });
     expect(operation.status().state).toBe('down');
     await expect(operation.reload()).rejects.toMatchObject({ code: 'ERR_NODE_RELOAD' });
   });
 
   it('says why it is not up', () => {
     state = 'down';
-    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route', lost: [], queues: [] });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: 'no route', lost: [], queues: [], jobsWhy: '' });
     expect(operation.status()).toMatchObject({ state: 'down', why: 'no route' });
     brokerPid = 0;
     expect(operation.status().why).toContain('broker process');
@@ -174,7 +182,7 @@ describe('a reload of all nodes', () => {
   });
 
   it('names a node that was lost before, which may have its old workers', async () => {
-    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: ['z'], queues: [] });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: ['z'], queues: [], jobsWhy: '' });
     expect(operation.status().lost).toEqual(['z']);
     const { nodes } = await operation.reload();
     expect(nodes).toEqual([
@@ -194,7 +202,7 @@ describe('a reload of all nodes', () => {
   });
 
   it('fails when this node does', async () => {
-    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [], queues: [] });
+    operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [], queues: [], jobsWhy: '' });
     reloadHere = () => Promise.reject(new Error('It is broken.'));
     const detail = { node: 'b', left: '', why: 'It is broken' };
     expect(await outcome(operation.reload())).toMatchObject({ code: 'ERR_NODE_RELOAD', detail });

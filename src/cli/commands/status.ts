@@ -136,7 +136,8 @@ function describeCluster(cluster: ClusterStatus, stats: ServerStats): [string, s
     'jobs',
     `${jobs.running} running, ${count(jobs.done)} done, ${count(jobs.failed)} failed on this node`,
   ]);
-  const { queues = [] } = cluster;
+  const { queues = [], jobsWhy = '' } = cluster;
+  if (jobsWhy !== '') entries.push(['', paint('red', `no jobs run: ${jobsWhy}`)]);
   for (const queue of queues.slice(0, MOST_QUEUES)) entries.push(['', describeQueue(queue)]);
   if (queues.length > MOST_QUEUES) entries.push(['', `and ${queues.length - MOST_QUEUES} more: "tswoole jobs"`]);
   return entries;

@@ -1,5 +1,5 @@
 /** What the server would use, and does without where it is not there. */
-import { peers } from '../../util/peers.js';
+import { fits, peers } from '../../util/peers.js';
 import { type Check, type Finding, fault, type Machine, note, ok } from './finding.js';
 
 const OLDEST_NODE = [20, 19] as const;
@@ -74,15 +74,3 @@ const uses: Readonly<Record<string, string>> = {
   bullmq: 'The queue of jobs in Redis',
   pg: 'The queue of jobs in PostgreSQL',
 };
-
-/** @param range `^6.7.0`: of the same major version, and not older */
-function fits(version: string, range: string): boolean {
-  const [major = 0, minor = 0, patch = 0] = numbersOf(version);
-  const [itsMajor = 0, itsMinor = 0, itsPatch = 0] = numbersOf(range);
-  if (major !== itsMajor || minor < itsMinor) return false;
-  return minor > itsMinor || patch >= itsPatch;
-}
-
-function numbersOf(version: string): number[] {
-  return [...version.matchAll(/\d+/g)].map(Number);
-}

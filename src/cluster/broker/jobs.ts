@@ -89,6 +89,11 @@ export class BrokerJobs {
     return this.#counts.latest;
   }
 
+  /** Why they could not be counted: no jobs run then. Empty: they could. */
+  get uncounted(): string {
+    return this.#counts.why;
+  }
+
   /** Over all nodes, now. @throws ServerError ERR_CLUSTER_DOWN, ERR_CLUSTER_FULL */
   count(): Promise<readonly NamedCounts[]> {
     return this.#counts.read();

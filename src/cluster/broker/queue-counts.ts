@@ -22,6 +22,7 @@ export class QueueCounts {
   readonly #named = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   #latest: readonly NamedCounts[] = [];
+  #why = '';
   #counting: Promise<readonly NamedCounts[]> | undefined;
 
   constructor(parts: QueueCountsParts) {
@@ -32,6 +33,11 @@ export class QueueCounts {
   /** Empty also while the engine does not answer. */
   get latest(): readonly NamedCounts[] {
     return this.#latest;
+  }
+
+  /** Why the last question got no answer: no jobs run then. Empty: it got one. */
+  get why(): string {
+    return this.#why;
   }
 
   /** The engine has carried it out. */
@@ -62,8 +68,10 @@ export class QueueCounts {
       const counts = await Promise.all(names.map((name) => this.#parts.counts(name)));
       const all = names.map((name, nth) => ({ name, isWorked: worked.has(name), ...(counts[nth] as JobCounts) }));
       this.#latest = all.sort((one, other) => (one.name < other.name ? -1 : 1));
+      this.#why = '';
     } catch (error) {
       this.#latest = [];
+      this.#why = (error as Error).message;
       throw error;
     }
     return this.#latest;

@@ -51,7 +51,7 @@ export class Reporter {
     const nodes = all.slice(0, MOST_NODES);
     const why = state === 'up' ? '' : (failure?.message ?? '');
     const lost = lostNodes.latest(MOST_LOST);
-    const report = { nodes, why, lost, queues: jobs?.counted ?? [] };
+    const report = { nodes, why, lost, queues: jobs?.counted ?? [], jobsWhy: jobs?.uncounted ?? '' };
     const text = JSON.stringify(report);
     if (text === this.#told) return;
     this.#told = text;
