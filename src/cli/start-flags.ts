@@ -45,7 +45,7 @@ export function startFlagsOf(values: Readonly<Record<string, unknown>>): StartFl
 
 /** Paths of keys are not secret. */
 function holdsSecret(name: string, value: string): boolean {
-  return isSecret(name) && /"(?:token|readToken)"|"passphrase"|-----BEGIN/.test(value);
+  return isSecret(name) && /"(?:token|readToken|passphrase|password)"|:\/\/[^"/@]*:[^"/]*@|-----BEGIN/.test(value);
 }
 
 /** What must not stand where others read it: in a unit, in a terminal. */

@@ -480,6 +480,17 @@ describe('a unit of systemd', () => {
   });
 
   it.each([
+    ['{"driver":"redis","url":"redis://host","password":"hunter2"}', true],
+    ['{"driver":"redis","url":"redis://me:hunter2@host:6379/1"}', true],
+    ['{"driver":"redis","url":"redis://host","jobs":{"url":"postgres://:hunter2@host/db"}}', true],
+    ['{"driver":"redis","url":"redis://host:6379"}', false],
+  ])('does not hold the password of an engine: %s', (cluster, isSecret) => {
+    const text = unit({ cluster });
+    expect(text).not.toContain('hunter2');
+    expect(text.includes('# TSWOOLE_OPTION_CLUSTER holds a secret')).toBe(isSecret);
+  });
+
+  it.each([
     [undefined, 30],
     ['1000', 30],
     ['20000', 30],
