@@ -5,6 +5,7 @@
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { ServerError } from '../errors/index.js';
 import { tryLock } from '../os/lock.js';
+import { isRunning } from '../os/other-process.js';
 import { pauseThread } from '../os/pause.js';
 import { openUnlinked, openUnlinkedRegular } from '../util/open-file.js';
 
@@ -107,20 +108,11 @@ function holderOf(descriptor: number): number {
   for (;;) {
     if (tryLock(descriptor)) return FREE;
     const pid = readPid(descriptor);
-    const settled = pid !== 0 && pid === before && isAlive(pid);
+    const settled = pid !== 0 && pid === before && isRunning(pid);
     if (settled || performance.now() > deadline) return settled ? pid : 0;
     before = pid;
     // Nothing else is to happen in a process that does not know yet whether it may start.
     pauseThread(LOOK_AGAIN_MS);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

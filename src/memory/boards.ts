@@ -302,6 +302,11 @@ export class WorkerBoard {
     this.setField(worker, lane === 0 ? WorkerField.processOfLane0 : WorkerField.processOfLane1, pid);
   }
 
+  /** One that leaves, or comes, besides the one that serves. */
+  hasTwoProcesses(worker: number): boolean {
+    return this.field(worker, WorkerField.processOfLane0) !== 0 && this.field(worker, WorkerField.processOfLane1) !== 0;
+  }
+
   processes(worker: number): number[] {
     const pids = [this.field(worker, WorkerField.processOfLane0), this.field(worker, WorkerField.processOfLane1)];
     return pids.filter((pid) => pid !== 0);

@@ -35,7 +35,7 @@ export class SharedDispatchView implements DispatchView {
 
   isIdle(worker: number): boolean {
     if (!this.isReady(worker) || this.isBusy(worker) || this.pending(worker) > 0) return false;
-    return this.#workers.processes(worker).length < 2; // else the one before may be at work
+    return !this.#workers.hasTwoProcesses(worker); // the one before may be at work
   }
 
   busyForMs(worker: number): number {

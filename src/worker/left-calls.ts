@@ -5,6 +5,7 @@
  */
 import type { Outbox } from '../ipc/outbox.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
+import { isRunning } from '../os/other-process.js';
 import type { UserConnection } from './callbacks.js';
 import type { Calls } from './calls.js';
 import type { WorkerConnection } from './worker-connection.js';
@@ -53,8 +54,9 @@ export class LeftCalls<C extends UserConnection> {
   }
 
   #look(): void {
+    const known = new Map<number, boolean>(); // many connections wait for few processes
     for (const connection of this.#behind) {
-      if (this.#isAtWork(connection)) continue;
+      if (this.#isAtWork(connection, known)) continue;
       this.#note(connection, 0);
       this.#behind.delete(connection);
       this.#parts.calls.settled(connection);
@@ -64,11 +66,15 @@ export class LeftCalls<C extends UserConnection> {
     this.#timer = undefined;
   }
 
-  #isAtWork({ user }: WorkerConnection<C>): boolean {
+  /** @param known which processes run, as far as it was looked up just now */
+  #isAtWork({ user }: WorkerConnection<C>, known = new Map<number, boolean>()): boolean {
     const { table } = this.#parts;
     const slot = table.slotOf(user.fd);
     const pid = table.sessionId(slot) === user.fd ? table.taker(slot) : 0;
-    return pid !== 0 && pid !== process.pid && isAlive(pid);
+    if (pid === 0 || pid === process.pid) return false;
+    const runs = known.get(pid) ?? isRunning(pid);
+    known.set(pid, runs);
+    return runs;
   }
 
   /** @param pid 0: none */
@@ -76,14 +82,5 @@ export class LeftCalls<C extends UserConnection> {
     const { table } = this.#parts;
     const slot = table.slotOf(user.fd);
     if (table.sessionId(slot) === user.fd) table.setTaker(slot, pid);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

@@ -271,6 +271,13 @@ describe('connections that cannot be handed over', () => {
     return { world, connection, done };
   }
 
+  function openAmidUpload() {
+    const world = new ReactorWorld({ port: { http: someHttp } });
+    const connection = world.connect(0);
+    world.clientSends(connection, sized('x'.repeat(200_000)).slice(0, 1000));
+    return { world, connection, done: vi.fn() };
+  }
+
   it('may be answered, and are closed then', () => {
     const { world, connection, done } = open();
     world.handoff.dismiss(1000, done);
@@ -283,8 +290,8 @@ describe('connections that cannot be handed over', () => {
     expect([world.client(connection).got, connection.isClosed, done.mock.calls.length]).toEqual(['answer', true, 1]);
   });
 
-  it('are reset at the deadline', () => {
-    const { world, connection, done } = open();
+  it.each(['encrypted', 'amid an upload'])('are reset at the deadline: %s', (what) => {
+    const { world, connection, done } = what === 'encrypted' ? open() : openAmidUpload();
     world.handoff.dismiss(1000, done);
     vi.advanceTimersByTime(999);
     world.turn();
@@ -328,21 +335,6 @@ describe('connections that cannot be handed over', () => {
     expect([done.mock.calls.length, one.isClosed, other.isClosed]).toEqual([1, false, false]);
     const snapshots = world.handoff.handOver();
     expect(snapshots.map(({ record }) => record.kind)).toEqual(['connection', 'connection']);
-  });
-
-  it('are reset at the deadline also where they are amid an upload', () => {
-    const world = new ReactorWorld({ port: { http: someHttp } });
-    const connection = world.connect(0);
-    world.clientSends(connection, sized('x'.repeat(200_000)).slice(0, 1000));
-    const done = vi.fn();
-    world.handoff.dismiss(1000, done);
-    vi.advanceTimersByTime(999);
-    world.turn();
-    expect(connection.isClosed).toBe(false);
-    vi.advanceTimersByTime(1);
-    world.turn();
-    vi.runAllTimers();
-    expect([connection.isClosed, done.mock.calls.length]).toEqual([true, 1]);
   });
 
   it('are not in the snapshot', () => {

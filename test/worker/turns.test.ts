@@ -4,7 +4,7 @@ import { WorkerField } from '../../src/memory/boards.js';
 import { clearDoorbell, createDoorbell, type DoorbellDescriptors, ringDoorbell } from '../../src/os/doorbell.js';
 import { type Poller, READABLE } from '../../src/os/poller.js';
 import { closeDoorbell, readableNow } from '../helpers/doorbell.js';
-import { type Frame, settle, WorkerWorld } from './world.js';
+import { type Frame, settle, sourceThat, WorkerWorld } from './world.js';
 
 const receive = (fd: number, payload = 'x'): Frame => ({ type: Event.receive, fd, payload });
 /** Odd: the worker sleeps, and who has something for it rings. */
@@ -78,20 +78,11 @@ describe('a turn', () => {
   ])('is asked for again where more %s are there than it has taken', async (_what, messages, tasks) => {
     const world = await WorkerWorld.serving();
     vi.spyOn(world.messaging, 'take').mockReturnValue(messages);
-    const none = (): void => {};
-    world.worker.setSource({
-      ...{
-        attach: none,
-        release: none,
-        settle: none,
-        stop: none,
+    world.worker.setSource(
+      sourceThat({
         take: () => tasks,
-        hasWork: false,
-        holdsUntilFinished: false,
-      },
-      ...{ isFree: false, look: none },
-      pending: 0,
-    });
+      }),
+    );
     world.isDue = false;
     world.worker.turnEnd();
     expect([world.isDue, isAsleep(world)]).toEqual([true, false]);
@@ -129,19 +120,20 @@ describe('a turn', () => {
     const world = await WorkerWorld.serving();
     const seen: string[] = [];
     let waiting = 0;
-    const none = (): void => {};
-    world.worker.setSource({
-      ...{ attach: none, release: none, settle: none, stop: none, holdsUntilFinished: false, pending: 0, isFree: true },
-      get hasWork() {
-        return waiting > 0;
-      },
-      take: () => {
-        if (waiting > 0) seen.push('take');
-        waiting = 0;
-        return false;
-      },
-      look: (looks) => seen.push(looks ? 'look' : 'look away'),
-    });
+    world.worker.setSource(
+      sourceThat({
+        isFree: true,
+        get hasWork() {
+          return waiting > 0;
+        },
+        take: () => {
+          if (waiting > 0) seen.push('take');
+          waiting = 0;
+          return false;
+        },
+        look: (looks) => seen.push(looks ? 'look' : 'look away'),
+      }),
+    );
     world.turn();
     expect(seen).toEqual([]);
     world.spin.isWorthwhile = true;
@@ -158,11 +150,12 @@ describe('a turn', () => {
   it('of a task worker to which tasks come at once all the time ends after 10 ms', async () => {
     const world = await WorkerWorld.serving();
     let nowMs = 1000;
-    const none = (): void => {};
-    world.worker.setSource({
-      ...{ attach: none, release: none, settle: none, stop: none, holdsUntilFinished: false, pending: 0, isFree: true },
-      ...{ hasWork: true, take: () => false, look: none },
-    });
+    world.worker.setSource(
+      sourceThat({
+        isFree: true,
+        hasWork: true,
+      }),
+    );
     world.spin.isWorthwhile = true;
     vi.spyOn(performance, 'now').mockImplementation(() => nowMs++);
     world.isDue = false;

@@ -4,7 +4,7 @@ import { WorkerField } from '../../src/memory/boards.js';
 import type { PortCallbacks, WorkerCallbacks } from '../../src/worker/callbacks.js';
 import type { FrameService, ServiceHost } from '../../src/worker/service.js';
 import type { OwnSockets } from '../../src/worker/worker.js';
-import { type FakeConnection, type Frame, settle, WorkerWorld, type WorkerWorldOptions } from './world.js';
+import { type FakeConnection, type Frame, settle, sourceThat, WorkerWorld, type WorkerWorldOptions } from './world.js';
 
 const receive = (fd: number, payload: string, flags = 0): Frame => ({ type: Event.receive, fd, payload, flags });
 
@@ -368,22 +368,14 @@ describe('release', () => {
   it('of a process whose successor may not begin before it has finished is told when it has', async () => {
     const world = await WorkerWorld.serving();
     let pending = 1;
-    const none = (): void => {};
-    world.worker.setSource({
-      ...{
-        attach: none,
-        release: none,
-        settle: none,
-        stop: none,
-        take: () => false,
-        hasWork: false,
+    world.worker.setSource(
+      sourceThat({
         holdsUntilFinished: true,
-      },
-      ...{ isFree: false, look: none },
-      get pending() {
-        return pending;
-      },
-    });
+        get pending() {
+          return pending;
+        },
+      }),
+    );
     world.manager({ type: 'release', deadlineMs: 1000 });
     world.turn();
     await settle();
@@ -396,25 +388,17 @@ describe('release', () => {
 
   it.each(['stop', 'release'] as const)('takes another turn for what came since the last one: %s', async (type) => {
     const world = await WorkerWorld.serving();
-    const none = (): void => {};
     let looks = Number.NEGATIVE_INFINITY;
-    world.worker.setSource({
-      ...{
-        attach: none,
-        release: none,
-        settle: none,
-        stop: none,
-        take: () => false,
-        hasWork: false,
+    world.worker.setSource(
+      sourceThat({
         holdsUntilFinished: true,
-      },
-      ...{ isFree: false, look: none },
-      // Looked at when the turn is over: then comes what nobody rings for, the place of a message.
-      get pending() {
-        if (++looks === 1) world.messaging.hasWork = true;
-        return looks < 0 ? 1 : 0;
-      },
-    });
+        // Looked at when the turn is over: then comes what nobody rings for, the place of a message.
+        get pending() {
+          if (++looks === 1) world.messaging.hasWork = true;
+          return looks < 0 ? 1 : 0;
+        },
+      }),
+    );
     world.manager({ type, deadlineMs: 1000 });
     world.turn();
     await settle();

@@ -9,6 +9,7 @@ import { peerOf } from '../../src/memory/layout.js';
 import { ProcessRecord } from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
 import type { Messaging } from '../../src/messaging/messaging.js';
+import type { WorkSource } from '../../src/messaging/work-source.js';
 import type { Poller } from '../../src/os/poller.js';
 import { Log } from '../../src/util/log.js';
 import type { UserConnection, WorkerCallbacks } from '../../src/worker/callbacks.js';
@@ -226,6 +227,15 @@ export class FakeMessaging {
     return false;
   }
 }
+
+const none = (): void => {};
+const idle: WorkSource = {
+  ...{ attach: none, release: none, settle: none, stop: none, look: none, take: () => false },
+  ...{ hasWork: false, isFree: false, pending: 0, holdsUntilFinished: false },
+};
+
+/** One that does nothing but what is given; getters stay getters. */
+export const sourceThat = (does: Partial<WorkSource>): WorkSource => Object.setPrototypeOf(does, idle) as WorkSource;
 
 /** A worker whose turns the test takes. */
 export class WorkerWorld {
