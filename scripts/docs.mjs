@@ -38,6 +38,11 @@ function optionsPage() {
     'environment variables (`TSWOOLE_OPTION_WORKER_NUM=8`). A flag overrides the environment, which overrides the script.',
     'Options that take an object take JSON there; flags without a value mean `true`.',
     '',
+    `A reload applies ${takenByReload()},`,
+    'to its new workers and task workers, and in BASE mode `tls`. Of all others the running server keeps what it was started',
+    'with until a restart; the answer to the reload, and the log, name those that the script has changed:',
+    '[lifecycle.md](lifecycle.md#reload).',
+    '',
     '| option | type | default | meaning | in Swoole |',
     '| --- | --- | --- | --- | --- |',
     ...Object.entries(definitions).map(optionRow),
@@ -45,6 +50,11 @@ function optionsPage() {
     `\`listen()\` takes ${listenNames.map((name) => `\`${name}\``).join(', ')}. Missing options are as on the server, except`,
     '`port`, which is then a free one.',
   ].join('\n')}\n`;
+}
+
+function takenByReload() {
+  const taken = Object.entries(definitions).filter(([, { reloads }]) => reloads === true);
+  return taken.map(([name]) => `\`${name}\``).join(', ');
 }
 
 function optionRow([name, { kind, default: fallback, help, swoole }]) {

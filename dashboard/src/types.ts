@@ -9,6 +9,13 @@ export interface Session {
   readonly version: string;
 }
 
+/** The answer to a reload. */
+export interface Reloaded {
+  readonly generation: number;
+  /** What the script has changed and only a restart applies. */
+  readonly needsRestart: readonly string[];
+}
+
 export interface Worker {
   readonly id: number;
   /** As in the log. */

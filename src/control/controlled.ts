@@ -70,6 +70,13 @@ export interface NodeReload {
   readonly why: string;
 }
 
+/** The new workers serve. */
+export interface Reloaded {
+  readonly generation: number;
+  /** What the script has changed since the start of the server and only a restart applies. */
+  readonly needsRestart: readonly string[];
+}
+
 /** A reload of all nodes, ordered at this one: the others by name, this one last; then those that were lost before, all skipped. */
 export interface NodesReload {
   readonly running: boolean;
@@ -260,7 +267,7 @@ export interface Controlled {
   /** Options without secrets. */
   settings(): Readonly<Record<string, unknown>>;
   /** Resolves when the new workers serve and the old ones have ended. @throws ServerError ERR_RELOAD */
-  reload(tasksOnly: boolean): Promise<{ readonly generation: number }>;
+  reload(tasksOnly: boolean): Promise<Reloaded>;
   /** @throws ServerError ERR_NO_CLUSTER */
   nodes(): ClusterStatus;
   /** As `ClusterControl.reload`. @throws ServerError ERR_NO_CLUSTER, ERR_NODE_RELOAD */

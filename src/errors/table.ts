@@ -671,6 +671,11 @@ export const errorTable = {
     advice:
       'As long as the server runs, the old ones continue to serve: mend what the cause names and reload again. The log says more.',
   }),
+  ERR_RESTART_NEEDED: entry({
+    fields: { differences: 'string' },
+    sentence: ({ differences }) => `The script as it is now does not fit the running server: ${differences}.`,
+    advice: 'Only a start applies that: run "tswoole restart", or undo the change and reload again.',
+  }),
   ERR_RUN_DIR: entry({
     fields: { path: 'string', why: 'string' },
     sentence: ({ path, why }) => `The run directory ${path} must be a folder of this user's own, and ${why}.`,

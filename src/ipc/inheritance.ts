@@ -29,6 +29,8 @@ export interface SharedDescriptors {
   readonly overflow: number;
   /** The user's shared objects: see `Arena`. */
   readonly arena: number;
+  /** What the server was started with: the text of `packRunning`. */
+  readonly settings: number;
   /** By listen port: the socket for sending datagrams; −1 for a stream port. */
   readonly datagrams: readonly number[];
   readonly bells: readonly DoorbellDescriptors[];
@@ -76,7 +78,7 @@ export function bequeath(
   own?: OwnDescriptors,
   { printed, relayed }: Heard = NOT_HEARD,
 ): ChildStart {
-  const { region, overflow, arena, bells } = shared;
+  const { region, overflow, arena, settings, bells } = shared;
   const descriptors: (number | 'pipe')[] = [];
   const inherit = (descriptor: number | 'pipe'): number => FIRST_FREE_DESCRIPTOR + descriptors.push(descriptor) - 1;
   const numbers = bells.map(({ read, write }) => {
@@ -98,6 +100,7 @@ export function bequeath(
     region: REGION_DESCRIPTOR,
     overflow: OVERFLOW_DESCRIPTOR,
     arena: ARENA_DESCRIPTOR,
+    settings: inherit(settings),
     datagrams,
     bells: numbers,
     ...(owned && { own: owned }),

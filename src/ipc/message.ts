@@ -98,8 +98,11 @@ export type ManagerToMaster =
   | { type: 'bootFailed'; error: SerializedError }
   | { type: 'settled' }
   | { type: 'closed' }
-  /** The reloads requested up to `request` are over; `failed` says why the old workers stay. */
-  | { type: 'reloaded'; request: number; failed?: string }
+  /**
+   * The reloads requested up to `request` are over; `failed` says why the old workers stay, `needsRestart` what the script has
+   * changed that only a restart applies.
+   */
+  | { type: 'reloaded'; request: number; failed?: string; needsRestart?: readonly string[] }
   | { type: 'withdrawn' }
   /** `failed` says why the number of workers has not changed. */
   | { type: 'scaled'; request: number; failed?: string }
@@ -131,6 +134,8 @@ export type ManagerToWorker =
 export type WorkerToManager =
   | { type: 'ready' }
   | { type: 'bootFailed'; error: SerializedError }
+  /** Before `ready`: what the script has changed since the start of the server, and only a restart applies. */
+  | { type: 'needsRestart'; differences: readonly string[] }
   | { type: 'released' }
   | { type: 'settled' }
   | { type: 'closed' }
@@ -194,6 +199,7 @@ export const decodeManagerToWorker = decoder<ManagerToWorker>([
 export const decodeWorkerToManager = decoder<WorkerToManager>([
   'ready',
   'bootFailed',
+  'needsRestart',
   'released',
   'settled',
   'closed',

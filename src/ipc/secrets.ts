@@ -2,9 +2,9 @@
  * Passes options with secrets to a child by an inherited anonymous file. An environment would stay readable in /proc for
  * the life of the process, and would pass to its children. Runs in master and manager.
  */
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { secretsDescriptor, secretsForChild } from '../options/index.js';
-import { createSharedFile } from '../os/memory.js';
+import { shareText } from './shared-text.js';
 
 const NONE = -1;
 let made: number | undefined;
@@ -16,11 +16,7 @@ export function secretsToBequeath(): number {
 }
 
 function write(text: string): number {
-  if (text === '') return NONE;
-  const bytes = Buffer.from(text, 'utf8');
-  const descriptor = createSharedFile('tswoole options', bytes.length);
-  for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at, bytes.length - at, at);
-  return descriptor;
+  return text === '' ? NONE : shareText('tswoole options', text);
 }
 
 /** For a process that has read the secrets and has no children of the same server. */

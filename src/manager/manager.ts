@@ -83,9 +83,9 @@ export class Manager {
       callbacks: parts.callbacks,
       nextGeneration: () => ++parts.region.generation,
       setRunning: (is) => (parts.region.isReloading = is),
-      completed: (request) => {
+      completed: (request, needsRestart) => {
         parts.region.reloads++;
-        parts.notifyMaster({ type: 'reloaded', request });
+        parts.notifyMaster({ type: 'reloaded', request, ...(needsRestart.length > 0 && { needsRestart }) });
         this.#startWaitingScale();
       },
       failed: (request, why) => {
@@ -371,6 +371,9 @@ export class Manager {
         handle.lastError = message.error;
         handle.lastWords(this.#now() + LAST_WORDS_GRACE_MS);
         break;
+      case 'needsRestart':
+        handle.needsRestart = message.differences;
+        return;
       case 'released':
         handle.released();
         break;

@@ -23,8 +23,8 @@ export interface ReloadParts {
   nextGeneration(): number;
   /** For processes that ask whether a reload is running. */
   setRunning(is: boolean): void;
-  /** @param request the last one this reload has carried out */
-  completed(request: number): void;
+  /** @param request the last one this reload has carried out @param needsRestart what the script has changed that it does not apply */
+  completed(request: number, needsRestart: readonly string[]): void;
   failed(request: number, why: string): void;
   changed(): void;
 }
@@ -91,7 +91,7 @@ export class Reload {
     if (seats.some((seat) => seat.serving?.generation !== this.#generation && !this.#isMissing(seat))) return;
     if (seats.some((seat) => seat.leaving.size > 0)) return;
     this.#setPhase('idle');
-    void this.#finish();
+    void this.#finish([...new Set(seats.flatMap(({ serving }) => serving?.needsRestart ?? []))]);
   }
 
   /** A new worker did not get ready: the old ones stay. */
@@ -139,11 +139,13 @@ export class Reload {
     this.#parts.changed();
   }
 
-  async #finish(): Promise<void> {
-    this.#parts.completed(this.#request);
-    this.#parts.log.info('reload: done', { generation: this.#generation });
+  async #finish(needsRestart: readonly string[]): Promise<void> {
+    const { log } = this.#parts;
+    this.#parts.completed(this.#request, needsRestart);
+    log.info('reload: done', { generation: this.#generation });
+    if (needsRestart.length > 0) log.warn('the script has changed what only a restart applies', { needsRestart });
     const late = await this.#callUser('afterReload');
-    if (late !== undefined) this.#parts.log.error('the reload is done, its callback is not', { error: late });
+    if (late !== undefined) log.error('the reload is done, its callback is not', { error: late });
     this.#requestAgain();
   }
 

@@ -55,8 +55,8 @@ export interface DeclaredForManager {
 export function runManager(inheritance: Inheritance, region: Region, declared: DeclaredForManager): RunningManager {
   const { options, callbacks, log } = declared;
   const channel = ControlChannel.inherited<MasterToManager, ManagerToMaster>(CONTROL_DESCRIPTOR, decodeMasterToManager);
-  const { overflow, arena, datagrams, bells } = inheritance;
-  const shared = { region: region.descriptor, overflow, arena, datagrams, bells };
+  const { overflow, arena, settings, datagrams, bells } = inheritance;
+  const shared = { region: region.descriptor, overflow, arena, settings, datagrams, bells };
   const peer = peerOfManager(region.shape);
   const messaging = new Messaging({
     region,

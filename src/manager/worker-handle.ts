@@ -64,6 +64,8 @@ export class WorkerHandle implements WorkerSpec {
   stack = '';
   /** Its output on standard error before it was ready. */
   wrote = '';
+  /** What its script has changed since the start of the server, and only a restart applies. */
+  needsRestart: readonly string[] = [];
   /** Requests for profiles that it has not answered. */
   readonly profiles = new Set<number>();
   #state: WorkerState = 'booting';

@@ -20,6 +20,7 @@ import type {
 } from '../ipc/message.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { logRefused } from '../ipc/refused-client.js';
+import { shareText } from '../ipc/shared-text.js';
 import { createFramer } from '../listen/create-framer.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOfMaster, processNum } from '../memory/layout.js';
@@ -60,6 +61,8 @@ export interface MasterParts {
   readonly options: ResolvedOptions;
   readonly userProcessNum: number;
   readonly listens: readonly ResolvedListen[];
+  /** For the processes it starts: see `packRunning`. */
+  readonly settings: string;
   readonly mode: MasterMode;
   readonly callbacks: MasterCallbacks;
   readonly log: Log;
@@ -71,6 +74,7 @@ export class Master {
   readonly #parts: MasterParts;
   readonly #bells: readonly DoorbellDescriptors[];
   readonly #overflow: number;
+  readonly #settings: number;
   readonly #board: WorkerBoard;
   readonly #ports: BoundPorts;
   readonly #owners: ConnectionOwners;
@@ -105,6 +109,7 @@ export class Master {
     this.region = region;
     this.#bells = createBells(region.shape);
     this.#overflow = createSharedFile('tswoole data', 0);
+    this.#settings = shareText('tswoole settings', parts.settings);
     this.#board = new WorkerBoard(region);
     this.#ports = new BoundPorts(listens, options.reusePort);
     const links = linksOf({ region, bells: this.#bells, peer: peerOfMaster(region.shape) });
@@ -158,6 +163,7 @@ export class Master {
       region: this.region.descriptor,
       overflow: this.#overflow,
       arena: ourArena().descriptor,
+      settings: this.#settings,
       datagrams: this.#ports.datagramDescriptors,
       bells: this.#bells,
     };
@@ -264,7 +270,7 @@ export class Master {
         return this.#closed.resolve();
       case 'reloaded':
         if (message.failed === undefined) this.#crashes.forget();
-        return this.#reloads.over(message.request, message.failed);
+        return this.#reloads.over(message.request, message.failed, message.needsRestart);
       case 'withdrawn':
         return this.#scaling.withdrawn();
       case 'scaled':
@@ -286,8 +292,11 @@ export class Master {
     this.#reloads.ask(tasksOnly, request);
   }
 
-  /** Resolves when the new workers serve and the old ones have ended. @throws ServerError ERR_RELOAD */
-  async reloaded(tasksOnly = false): Promise<void> {
+  /**
+   * Resolves when the new workers serve and the old ones have ended. @returns what the script has changed that only a restart
+   * applies @throws ServerError ERR_RELOAD
+   */
+  async reloaded(tasksOnly = false): Promise<readonly string[]> {
     this.#mustBeReloadable();
     if (!tasksOnly && this.#parts.listens.some(({ tls }) => tls !== null)) {
       await this.#mustReadCertificates();
@@ -295,7 +304,7 @@ export class Master {
     }
     const { request, done } = this.#reloads.open();
     this.reload(tasksOnly, request);
-    await done;
+    return done;
   }
 
   #mustBeReloadable(): void {

@@ -5,7 +5,7 @@ import { type Deferred, deferred } from '../util/deferred.js';
 
 export class Reloads {
   readonly #notify: (message: MasterToManager) => boolean;
-  readonly #waiting = new Map<number, Deferred<void>>();
+  readonly #waiting = new Map<number, Deferred<readonly string[]>>();
   #last = 0;
   /** Requested while there was no manager. */
   #held: 'no' | 'tasks' | 'all' = 'no';
@@ -20,9 +20,9 @@ export class Reloads {
     this.#held = tasksOnly && this.#held !== 'all' ? 'tasks' : 'all';
   }
 
-  /** Opens the next reload with a waiting caller. @returns its number, and the promise of its end */
-  open(): { readonly request: number; readonly done: Promise<void> } {
-    const done = deferred<void>();
+  /** Opens the next reload with a waiting caller. @returns its number, and the promise of its end: what needs a restart still */
+  open(): { readonly request: number; readonly done: Promise<readonly string[]> } {
+    const done = deferred<readonly string[]>();
     this.#waiting.set(++this.#last, done);
     return { request: this.#last, done: done.promise };
   }
@@ -34,12 +34,12 @@ export class Reloads {
     return held;
   }
 
-  /** All requests up to this one are over. @param failed why they have failed */
-  over(upTo: number, failed: string | undefined): void {
+  /** All requests up to this one are over. @param failed why they have failed @param needsRestart what they have not applied */
+  over(upTo: number, failed: string | undefined, needsRestart: readonly string[] = []): void {
     for (const [request, done] of this.#waiting) {
       if (request > upTo) continue;
       this.#waiting.delete(request);
-      if (failed === undefined) done.resolve();
+      if (failed === undefined) done.resolve(needsRestart);
       else done.reject(new ServerError('ERR_RELOAD', { why: failed }));
     }
   }

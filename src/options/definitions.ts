@@ -34,6 +34,8 @@ export interface Definition<Given, Resolved> {
   readonly default: Default<NoInfer<Resolved>>;
   readonly help: string;
   readonly unit?: 'ms' | 'bytes';
+  /** Only workers and task workers read it, each for itself: new ones take it from the script at a reload. */
+  readonly reloads?: true;
   /** What Swoole calls it, aliases after commas; missing where Swoole has no such setting. */
   readonly swoole?: string;
 }
@@ -156,6 +158,7 @@ export const definitions = {
     default: { value: 1 },
     help: 'How many tasks one task worker runs at once. More than 1 pays where tasks mostly wait (`async`).',
     swoole: 'task_enable_coroutine',
+    reloads: true,
   }),
   taskQueueLimit: option({
     kind: integer({ min: 1, max: 60_000 }),
@@ -166,18 +169,21 @@ export const definitions = {
     kind: integer({ min: 0, max: 15 }),
     default: { value: 0 },
     help: 'How often a task is retried when its task worker dies while it runs; then the caller gets ERR_TASK_WORKER_DIED.',
+    reloads: true,
   }),
   taskTimeoutMs: option({
     kind: integer({ min: 1, max: 2_147_483_647 }, 'ms'),
     default: { value: 60_000 },
     unit: 'ms',
     help: 'How long `taskWait` and `taskWaitMulti` wait without a `timeoutMs` of their own.',
+    reloads: true,
   }),
   taskMaxRequest: option({
     kind: integer({ min: 0, max: 1_000_000_000 }),
     default: { value: 0 },
     help: 'Tasks after which a task worker is replaced by a new one, without a gap; 0: never.',
     swoole: 'task_max_request',
+    reloads: true,
   }),
   messageBufferSize: option({
     kind: size({ min: 0, max: GIB }),
@@ -197,6 +203,7 @@ export const definitions = {
     default: { value: 0 },
     help: 'A worker that has handled this number of packets (HTTP: requests), plus a number of its own from 0 to `maxRequestJitter`, asks for a successor. It is replaced without a gap, and handles packets until its successor is ready. 0: never.',
     swoole: 'max_request',
+    reloads: true,
   }),
   maxRequestJitter: option({
     kind: integer({ min: 0, max: 1_000_000_000 }),
@@ -206,6 +213,7 @@ export const definitions = {
     },
     help: 'Each process draws a number from 0 to this when it starts, and adds it to `maxRequest`, so that not all workers are replaced at once. 0: exactly at `maxRequest`.',
     swoole: 'max_request_grace',
+    reloads: true,
   }),
   maxUptimeMs: option({
     // A process looks at its age once a second.
@@ -213,6 +221,7 @@ export const definitions = {
     default: { value: 0 },
     unit: 'ms',
     help: 'A worker or task worker that has served for this time, plus a time of its own from 0 to `maxUptimeJitterMs`, asks for a successor, and is replaced without a gap. At least 1000; 0: never.',
+    reloads: true,
   }),
   maxUptimeJitterMs: option({
     kind: integer({ min: 0, max: 31_536_000_000 }, 'ms'),
@@ -222,6 +231,7 @@ export const definitions = {
     },
     unit: 'ms',
     help: 'Each process draws a time from 0 to this when it starts, and adds it to `maxUptimeMs`, so that not all are replaced at once. 0: exactly at `maxUptimeMs`.',
+    reloads: true,
   }),
   cronReload: option({
     kind: cron(),
@@ -273,6 +283,7 @@ export const definitions = {
     default: { value: 0 },
     unit: 'bytes',
     help: 'Memory above which a worker, task worker or process of `addProcess` is replaced by a new one, without a gap (PM2: `max_memory_restart`): resident, without the shared memory of the server, which a successor has as well. 0: any amount.',
+    reloads: true,
   }),
   bootTimeoutMs: option({
     kind: integer({ min: 1, max: 3_600_000 }, 'ms'),
@@ -507,6 +518,7 @@ export const definitions = {
     default: { value: 0 },
     help: 'HTTP: requests that one worker serves at once; further ones wait in that worker, in order, for `requestTimeoutMs` at most. 0: any number.',
     swoole: 'worker_max_concurrency',
+    reloads: true,
   }),
   rateLimit: option({
     kind: rateLimit(),
@@ -528,6 +540,7 @@ export const definitions = {
     default: { value: null },
     help: 'HTTP: compress answers of workers for clients that accept it; `true`, or `{encodings, minLength, types, level}`.',
     swoole: 'http_compression, http_compression_level, compression_min_length, http_compression_types',
+    reloads: true,
   }),
   staticFiles: option({
     kind: staticFiles(),
@@ -544,11 +557,13 @@ export const definitions = {
     kind: urlPath(),
     default: { value: '' },
     help: 'WebSocket: the path at which clients may become WebSockets; elsewhere an upgrade is a request as any other. Empty: every path.',
+    reloads: true,
   }),
   allowedOrigins: option({
     kind: origins(),
     default: { value: '*' },
     help: 'WebSocket: pages whose scripts may connect: `"*"` all, `"same"` those of the host that they connect to, or a list such as `["https://example.com", "https://*.example.com"]`. Others get 403. Clients that are no browsers send no Origin, and are accepted.',
+    reloads: true,
   }),
   maxMessageBytes: option({
     kind: size({ min: 1, max: GIB }),
@@ -711,6 +726,7 @@ export const definitions = {
     kind: logger(),
     default: { value: null },
     help: 'Your own pino logger (or an object with the same methods) in place of all that. Every process creates one, because every process runs the script.',
+    reloads: true,
   }),
   logLevel: option({
     kind: choice(['debug', 'info', 'warn', 'error', 'silent']),

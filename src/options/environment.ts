@@ -3,9 +3,9 @@
  * environment variables (`TSWOOLE_OPTION_WORKER_NUM=8`), and the flags of the command line (`--worker-num 8`), which
  * `tswoole start` passes in one variable. Both override the script.
  */
-import { fstatSync, readSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { ServerError } from '../errors/index.js';
+import { readWhole } from '../util/whole-file.js';
 import { type Kind, NotJson } from './check.js';
 import { type Definition, definitions, type OptionName } from './definitions.js';
 import { nearest } from './nearest.js';
@@ -129,7 +129,7 @@ function takeSecrets(): void {
   if (descriptor !== undefined) {
     delete process.env[SECRETS_VARIABLE];
     inheritedSecrets = Number(descriptor);
-    const { flags, variables } = JSON.parse(readAll(inheritedSecrets)) as typeof taken;
+    const { flags, variables } = JSON.parse(readWhole(inheritedSecrets)) as typeof taken;
     taken.flags = { ...taken.flags, ...flags };
     taken.variables = { ...taken.variables, ...variables };
   }
@@ -139,17 +139,6 @@ function takeSecrets(): void {
     taken.variables = { ...taken.variables, [variable]: text };
     delete process.env[variable];
   }
-}
-
-/** Reads from position 0, because the descriptor, and so its position, is shared with other processes. */
-function readAll(descriptor: number): string {
-  const bytes = Buffer.alloc(fstatSync(descriptor).size);
-  for (let at = 0; at < bytes.length; ) {
-    const count = readSync(descriptor, bytes, at, bytes.length - at, at);
-    if (count === 0) break;
-    at += count;
-  }
-  return bytes.toString('utf8');
 }
 
 /** For the environment of a process of the same server: the options that are not secret. */

@@ -27,3 +27,4 @@ export { describeUnknown, nearest } from './nearest.js';
 export type { ListenOptions, ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 export { speaksHttp } from './protocol.js';
 export { optionNames, otherWords, resolveListen, resolveOptions } from './resolve.js';
+export { type Declared, packRunning, RunningServer } from './running.js';

@@ -24,6 +24,7 @@ import { hasServerDied } from './cluster-end.js';
 import type { AddedProcess, Runtime } from './context.js';
 import type { ServerEvents } from './events.js';
 import { inherited } from './inherited.js';
+import { runningServer } from './running-server.js';
 
 /** The server, as far as other nodes may call it. */
 export interface CalledServer {
@@ -158,7 +159,9 @@ export class ClusterNode {
 
   get #brokerId(): number {
     const { maxWorkerNum, taskWorkerNum } = this.#parts.options();
-    return maxWorkerNum + taskWorkerNum + this.#parts.userProcessNum();
+    // The last one that the server was started with.
+    const place = (runningServer()?.processes.length ?? this.#parts.userProcessNum() + 1) - 1;
+    return maxWorkerNum + taskWorkerNum + place;
   }
 
   #self(): NodeInfo {

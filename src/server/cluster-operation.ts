@@ -21,7 +21,7 @@ export interface ClusterOperationParts {
   /** To the broker process. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
   say(message: FromMaster): void;
   /** Resolves when all workers of this node are new. @throws ServerError ERR_RELOAD */
-  reloadHere(): Promise<void>;
+  reloadHere(): Promise<unknown>;
   /** How long a node may take for that. */
   readonly reloadTimeoutMs: number;
   readonly log: Pick<Log, 'warn'>;

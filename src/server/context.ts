@@ -7,7 +7,7 @@ import type { Outbox } from '../ipc/outbox.js';
 import type { StopWish } from '../master/stop-wish.js';
 import type { Region } from '../memory/region.js';
 import type { Messaging } from '../messaging/messaging.js';
-import type { ResolvedOptions } from '../options/index.js';
+import type { ResolvedOptions, ServerOptions } from '../options/index.js';
 import type { Log } from '../util/log.js';
 import type { Connection } from './connection.js';
 import type { DatagramPeer } from './datagrams.js';
@@ -52,6 +52,8 @@ export interface Runtime {
 
 export interface StartContext {
   readonly options: ResolvedOptions;
+  /** Those that are not left to their defaults. */
+  readonly given: ServerOptions;
   readonly ports: readonly ListenPort[];
   readonly events: Partial<ServerEvents>;
   readonly log: Log;

@@ -14,6 +14,7 @@ import type {
   NamedWorkerInfo,
   NodesReload,
   ProfileRequest,
+  Reloaded,
   RoomReport,
   ServerState,
   ServerStatus,
@@ -221,12 +222,12 @@ export class ControlledServer implements Controlled {
     };
   }
 
-  async reload(tasksOnly: boolean): Promise<{ readonly generation: number }> {
+  async reload(tasksOnly: boolean): Promise<Reloaded> {
     if (tasksOnly && this.#region.shape.taskWorkerNum === 0) {
       throw new ServerError('ERR_RELOAD', { why: 'there are no task workers' });
     }
-    await this.#parts.master.reloaded(tasksOnly);
-    return { generation: this.#region.generation };
+    const needsRestart = await this.#parts.master.reloaded(tasksOnly);
+    return { generation: this.#region.generation, needsRestart };
   }
 
   nodes(): ClusterStatus {

@@ -6,15 +6,23 @@ import {
   resolveOptions,
   type ServerOptions,
 } from '../options/index.js';
+import { runningServer } from './running-server.js';
 import { told } from './told-error.js';
 
-/** @throws ServerError ERR_OPTION_* */
+/** In a process of a running server what only a start applies is as that has it. @throws ServerError ERR_OPTION_* */
 export function resolveGiven(given: ServerOptions): ResolvedOptions {
   try {
-    return resolveOptions({ ...given, ...optionsFromOutside() });
+    const all = withOutside(given);
+    const own = resolveOptions(all);
+    return runningServer()?.adopt(own, all) ?? own;
   } catch (error) {
     throw told(error);
   }
+}
+
+/** @throws ServerError ERR_OPTION_* */
+export function withOutside(given: ServerOptions): ServerOptions {
+  return { ...given, ...optionsFromOutside() };
 }
 
 /** @throws ServerError ERR_OPTION_TYPE: they are no object */

@@ -61,10 +61,10 @@ export class ListenPort {
     this.#boundPort = boundPort;
   }
 
-  /** @internal Options not given for this port are those of the server. */
-  resolve(server: ResolvedOptions): void {
+  /** @internal Options not given for this port are those of the server. @param adopt what a running server has instead */
+  resolve(server: ResolvedOptions, adopt = (own: ResolvedListen): ResolvedListen => own): void {
     const { port, path, type } = server;
-    this.#settings = resolveListen(this.#given ?? { port, path, type }, server);
+    this.#settings = adopt(resolveListen(this.#given ?? { port, path, type }, server));
   }
 
   /** @internal */

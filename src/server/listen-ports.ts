@@ -3,6 +3,7 @@ import { ServerError, told } from '../errors/index.js';
 import { MAX_PORTS } from '../memory/region.js';
 import type { ListenOptions, ResolvedOptions } from '../options/index.js';
 import { ListenPort } from './listen-port.js';
+import { runningServer } from './running-server.js';
 
 export class ListenPorts {
   readonly #list: ListenPort[] = [];
@@ -32,7 +33,7 @@ export class ListenPorts {
       (event) => this.#replaced(event, index),
     );
     try {
-      port.resolve(server);
+      resolvePort(port, index, server);
     } catch (error) {
       throw told(error);
     }
@@ -42,6 +43,12 @@ export class ListenPorts {
 
   /** The options of the server have changed. */
   resolve(server: ResolvedOptions): void {
-    for (const port of this.#list) port.resolve(server);
+    for (const [index, port] of this.#list.entries()) resolvePort(port, index, server);
   }
+}
+
+/** The first one has the options of the server. */
+function resolvePort(port: ListenPort, index: number, server: ResolvedOptions): void {
+  const running = index === 0 ? undefined : runningServer();
+  port.resolve(server, running && ((own) => running.adoptPort(index, own)));
 }

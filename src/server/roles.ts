@@ -3,11 +3,12 @@
 import type { ProcessRole } from '../ipc/inheritance.js';
 import type { Region } from '../memory/region.js';
 import type { FinishCallback } from '../messaging/task-client.js';
-import { type ResolvedListen, speaksHttp } from '../options/index.js';
+import { type Declared, type ResolvedListen, speaksHttp } from '../options/index.js';
 import type { WorkerCallbacks } from '../worker/callbacks.js';
 import type { ServiceFactory } from '../worker/service.js';
 import type { Connection } from './connection.js';
 import type { StartContext } from './context.js';
+import { runningServer } from './running-server.js';
 
 type CallbacksOfWorker = WorkerCallbacks<Connection> & { readonly finish?: FinishCallback | undefined };
 
@@ -23,8 +24,15 @@ export function callbacksOf({ ports, events, httpHalf }: StartContext, isUser = 
   };
 }
 
+/** The listen ports of the server: what the script has added since its start is not among them. */
 export function listensOf({ ports }: StartContext): ResolvedListen[] {
-  return ports.map((port) => port.settings);
+  return ports.slice(0, runningServer()?.portNum).map(({ settings }) => settings);
+}
+
+export function declaredBy(context: StartContext): Declared {
+  const { options, given, ports, userProcesses } = context;
+  const listens = ports.map(({ settings }) => settings);
+  return { options, given, listens, processes: userProcesses.map(({ name }) => name) };
 }
 
 /** Loaded only where it is needed. */

@@ -20,13 +20,14 @@ import type { Runtime, StartContext } from './context.js';
 import { DatagramSender } from './datagrams.js';
 import { type ServerEvents, serverEventNames } from './events.js';
 import type { FileRange } from './file-to-send.js';
-import { copyOf, resolveGiven } from './given-options.js';
+import { copyOf, resolveGiven, withOutside } from './given-options.js';
 import type { HeartbeatOptions } from './heartbeat.js';
 import { type HttpHalf, httpOfPlainServers } from './http-half.js';
 import { inherited } from './inherited.js';
 import type { ListenPort } from './listen-port.js';
 import { ListenPorts } from './listen-ports.js';
 import { ReplacedCallbacks } from './replaced-callbacks.js';
+import { runningPlaceOf } from './running-server.js';
 import { type Facts, ServerFacts } from './server-facts.js';
 import { ServerLog } from './server-log.js';
 import { startRole } from './start-role.js';
@@ -240,9 +241,9 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
    */
   addProcess(process: UserProcessRun | UserProcessDefinition): number {
     this.#mustNotHaveStarted('addProcess');
-    const index = this.#userProcesses.length;
-    this.#userProcesses.push(checkUserProcess(process, index));
-    return this.#options.maxWorkerNum + this.#options.taskWorkerNum + index;
+    const added = checkUserProcess(process, this.#userProcesses.length);
+    const { maxWorkerNum, taskWorkerNum } = this.#options;
+    return maxWorkerNum + taskWorkerNum + runningPlaceOf(added.name, this.#userProcesses.push(added) - 1);
   }
 
   /** Calls back every `ms` milliseconds, in this process, until `clearTimer`. Swoole: tick() @throws ServerError ERR_TIMER */
@@ -453,8 +454,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   #context(): StartContext {
     const node = this.#options.cluster === null ? undefined : this.#clusterNode('start');
     return {
-      options: this.#options,
-      ports: this.ports,
+      ...{ options: this.#options, given: withOutside(this.#given), ports: this.ports },
       events: this.#table.callbacks,
       log: this.#log.log,
       server: this,

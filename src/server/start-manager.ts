@@ -6,6 +6,7 @@ import { peerOfManager } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
 import type { StartContext } from './context.js';
 import { listensOf } from './roles.js';
+import { runningServer } from './running-server.js';
 
 export async function startManager(inheritance: Inheritance, context: StartContext): Promise<never> {
   const region = Region.open(inheritance.region);
@@ -15,7 +16,8 @@ export async function startManager(inheritance: Inheritance, context: StartConte
   const { manager, messaging, channel, loop } = runManager(inheritance, region, {
     options: context.options,
     callbacks: context.events,
-    userProcessNames: context.userProcesses.map(({ name }) => name),
+    // The script may add others now.
+    userProcessNames: runningServer()?.processes ?? [],
     log: context.log,
   });
   loop.serve(outbox);

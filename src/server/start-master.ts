@@ -24,7 +24,7 @@ import { ProcessRecord } from '../memory/process-board.js';
 import { Messaging } from '../messaging/messaging.js';
 import { PeerLoop } from '../messaging/peer-loop.js';
 import { Purpose } from '../messaging/record.js';
-import { takeFlags } from '../options/index.js';
+import { packRunning, takeFlags } from '../options/index.js';
 import { createPoller } from '../os/create-poller.js';
 import { checkIsolation, settleIn, startedIn } from '../os/isolation.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
@@ -38,7 +38,7 @@ import type { Runtime, StartContext } from './context.js';
 import { ControlledServer, nameOf } from './controlled-server.js';
 import { logDebugger } from './debugging.js';
 import { requireCallbacks, uncalledEvents } from './required-callbacks.js';
-import { callbacksOf, httpOf, listensOf } from './roles.js';
+import { callbacksOf, declaredBy, httpOf, listensOf } from './roles.js';
 import { toldFromAfar } from './told-error.js';
 
 /** The parts assembled before anything starts. */
@@ -232,6 +232,7 @@ async function assemble(context: StartContext): Promise<Assembled> {
     log,
     userProcessNum: names.length,
     listens: listensOf(context),
+    settings: packRunning(declaredBy(context)),
     callbacks: events,
   });
   const { region } = master;
@@ -292,7 +293,10 @@ function assembleAlone(context: StartContext): Assembled {
       await worker.boot();
     },
   });
-  const master: Master = new Master({ options, userProcessNum: 0, listens, mode, callbacks: events, log });
+  const master: Master = new Master({
+    ...{ options, userProcessNum: 0, listens, mode, callbacks: events, log },
+    settings: packRunning(declaredBy(context)),
+  });
   return { master, runtime: () => known, close: () => {} };
 }
 

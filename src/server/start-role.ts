@@ -18,8 +18,9 @@ import { startStackWatch } from '../worker/stack-watch.js';
 import type { Connection } from './connection.js';
 import type { StartContext } from './context.js';
 import { logDebugger } from './debugging.js';
-import { callbacksOf, httpOf, listensOf } from './roles.js';
-import { leaveUncaughtToParent } from './told-error.js';
+import { callbacksOf, declaredBy, httpOf, listensOf } from './roles.js';
+import { processAt, runningServer } from './running-server.js';
+import { leaveUncaughtToParent, told } from './told-error.js';
 
 /** What a process of the tree is. */
 export type Role = 'master' | 'manager' | ProcessRole;
@@ -90,6 +91,8 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
       ? runWorker<Connection>({ ...place, services })
       : await base.runBaseWorker<Connection>({ ...place, services, own, accessLog });
   const { worker, outbox, messaging, channel } = running;
+  const differences = runningServer()?.differences(declaredBy(context)) ?? [];
+  if (differences.length > 0) channel.send({ type: 'needsRestart', differences });
   await logDebugger(log);
   if (inheritance.role === 'task') worker.setSource(taskSource(inheritance, running, region, context));
   if (inheritance.role === 'user') worker.setSource(userSource(inheritance, running, context));
@@ -109,6 +112,7 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     },
   });
   try {
+    if (inheritance.role === 'worker') mustFit(context);
     await worker.boot();
   } catch (error) {
     // Else `start()` rejects with it: each worker of a broken script would say the same once more.
@@ -118,6 +122,12 @@ async function startProcess(inheritance: Inheritance & { role: ProcessRole }, co
     process.exit(1);
   }
   return never();
+}
+
+/** @throws ServerError ERR_RESTART_NEEDED */
+function mustFit(context: StartContext): void {
+  const misfits = runningServer()?.misfits(listensOf(context)) ?? [];
+  if (misfits.length > 0) throw told(new ServerError('ERR_RESTART_NEEDED', { differences: misfits.join(', ') }));
 }
 
 function taskSource(
@@ -157,8 +167,7 @@ function userSource(
   { worker, channel }: RunningWorker<Connection>,
   { options, userProcesses, server, log }: StartContext,
 ): UserProcess {
-  const given = userProcesses[id - options.maxWorkerNum - options.taskWorkerNum];
-  if (given === undefined) throw new Error(`the script adds ${userProcesses.length} processes, and not number ${id}`);
+  const given = processAt(userProcesses, id - options.maxWorkerNum - options.taskWorkerNum);
   return new UserProcess({
     run: (signal) => given.run(server, signal),
     settle: () => given.settle?.(),

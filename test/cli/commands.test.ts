@@ -282,6 +282,15 @@ describe('tswoole call and log-level', () => {
 });
 
 describe('tswoole reload', () => {
+  it('says what of the changed script only a restart applies', async () => {
+    const needsRestart = ['workerNum 3 (the server has 2)', 'a process less: mailer'];
+    await world.serve({ reload: () => Promise.resolve({ generation: 3, needsRestart }) });
+    expect((await world.run('reload')).out).toBe(
+      'Workers were replaced: generation 3.\n' +
+        'The script has changed what only "tswoole restart" applies: workerNum 3 (the server has 2), a process less: mailer.\n',
+    );
+  });
+
   it('replaces all workers, or task workers only, and says which generation that makes', async () => {
     await world.serve();
     expect((await world.run('reload')).out).toBe('Workers were replaced: generation 3.\n');

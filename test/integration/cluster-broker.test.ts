@@ -1,5 +1,12 @@
 import { afterEach, expect, it } from 'vitest';
-import { endServers, inProcessMode, type ServerProcess, startServer } from '../helpers/server-process.js';
+import {
+  endServers,
+  inProcessMode,
+  poll,
+  type ServerProcess,
+  type StartOptions,
+  startServer,
+} from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -14,8 +21,8 @@ const saidByBoth = (server: ServerProcess, event: string, times: number): Promis
   server.waitFor(`${event} of both workers`, () => idsOf(server, event).length >= 2 * times);
 
 /** Both workers are in their cluster and hear what is published then. */
-async function startAndHear(): Promise<ServerProcess> {
-  const server = await startServer('cluster-callbacks.js');
+async function startAndHear(given: StartOptions = {}): Promise<ServerProcess> {
+  const server = await startServer('cluster-callbacks.js', given);
   await saidByBoth(server, 'state', 1);
   await hear(server, 2);
   return server;
@@ -33,6 +40,20 @@ it('the broker process runs none of the callbacks', async () => {
   expect(idsOf(server, 'heard')).toEqual([0, 0, 1, 1]);
   expect(idsOf(server, 'state')).toEqual([0, 1]);
   expect(server.events('gap')).toEqual([]);
+});
+
+it('is found by new workers whose script adds another process', async () => {
+  const server = await startAndHear({ copy: true });
+  const added = "server.addProcess({ name: 'added', run: () => new Promise(() => {}) });";
+  server.edit((source) => source.replace('await server.start', `${added}\nawait server.start`));
+  const old = server.workers.map(({ pid }) => pid);
+  server.signal('SIGUSR1');
+  await poll('both workers are new', () => {
+    const now = server.workers.map(({ pid }) => pid);
+    return now.length === 2 && !now.some((pid) => old.includes(pid));
+  });
+  await hear(server, 4);
+  expect(idsOf(server, 'heard')).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
 });
 
 it('when the broker process was killed, its node is told that something may be missing', async () => {

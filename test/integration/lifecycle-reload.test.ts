@@ -229,6 +229,124 @@ describe('a reload', () => {
   });
 });
 
+describe('a reload of a script whose options have changed', () => {
+  const reload = async (server: ServerProcess): Promise<unknown> => {
+    const client = await ControlClient.connect(join(server.runDir, `${server.masterPid}.sock`));
+    try {
+      return await client.call('reload');
+    } finally {
+      client.close();
+    }
+  };
+  const withOptions = (options: object) => (source: string) =>
+    source.replace('...options })', `...options, ...${JSON.stringify(options)} })`);
+
+  const second = (call: string) => (source: string) => source.replace('server.listen({ port: 0 })', call);
+  const run = (client: TcpClient, code: string): Promise<string> => client.ask(JSON.stringify(code));
+
+  it('takes those of the workers, keeps the others as the server has them, and says which', async () => {
+    const server = await startServer('tasks.js', { options: { workerNum: 2, taskWorkerNum: 1 }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    expect(await reload(server)).toEqual({ generation: 1, needsRestart: [] });
+    // By these the processes know where they are among the others, and what reactors expect of them.
+    const changed = { workerNum: 3, taskWorkerNum: 4, reactorNum: 7, maxQueuedBytes: '1m' };
+    server.edit(withOptions({ ...changed, maxRequest: 4, maxRequestJitter: 0, port: 1 }));
+    expect(await reload(server)).toEqual({
+      generation: 2,
+      needsRestart: [
+        `port 1 (the server has 0)`,
+        expect.stringMatching(/^reactorNum 7 /),
+        'workerNum 3 (the server has 2)',
+        'taskWorkerNum 4 (the server has 1)',
+        'maxQueuedBytes 1048576 (the server has 0)',
+      ],
+    });
+    const line = /only a restart applies.*port 1 .*maxQueuedBytes 1048576/;
+    await server.waitFor('the same in the log', () => line.test(server.stderr));
+    const first = pidsOf(server);
+    for (let i = 0; i < 8; i++) {
+      expect(await run(client, "return server.taskWait({ do: 'echo', value: 42 })")).toBe('{"value":42}');
+    }
+    await poll('maxRequest is that of the script', () => pidsOf(server).some((pid) => !first.includes(pid)));
+    await client.close();
+  });
+
+  it('goes on where a listen port or a process has been added, and says so', async () => {
+    const server = await startServer('late-echo.js', { options: { workerNum: 2 }, copy: true });
+    const client = await TcpClient.connect(server.port);
+    server.edit(
+      before("server.listen({ port: 0 }); server.addProcess({ name: 'more', run: () => new Promise(() => {}) });"),
+    );
+    expect(await reload(server)).toEqual({
+      generation: 1,
+      needsRestart: ['a listen port more: tcp 127.0.0.1:0', 'a process more: more'],
+    });
+    await client.echo('hello');
+    await client.close();
+  });
+
+  it.each([
+    ['listens no more on a port', second(''), /no listen port for tcp 127\.0\.0\.1:0/],
+    [
+      'speaks another protocol',
+      withOptions({ protocol: 'websocket' }),
+      /protocol "websocket" \(the server has "raw"\)/,
+    ],
+    [
+      'speaks another protocol on a further port',
+      second("server.listen({ port: 0, protocol: 'http' })"),
+      /listen port 2: protocol "http" \(the server has "raw"\)/,
+    ],
+    [
+      'takes datagrams in place of streams',
+      second("server.listen({ port: 0, type: 'udp' })"),
+      /listen port 2: type "udp" \(the server has "tcp"\)/,
+    ],
+  ])('is refused where it %s, and the old workers serve', async (_, change, why) => {
+    const server = await startServer('late-echo.js', {
+      options: { workerNum: 2 },
+      copy: true,
+      env: { SECOND_PORT: '1' },
+    });
+    const old = pidsOf(server);
+    server.edit(change);
+    await expect(reload(server)).rejects.toMatchObject({ code: 'ERR_RELOAD', message: expect.stringMatching(why) });
+    await poll('only the old workers are there', () => server.workers.length === 2);
+    expect(pidsOf(server)).toEqual(old);
+    const client = await TcpClient.connect(server.port);
+    await client.echo('hello');
+    await client.close();
+  });
+
+  it('leaves the added processes at the ids they have, wherever the script adds them now', async () => {
+    const options = { workerNum: 2, taskWorkerNum: 1 };
+    const PROCESS =
+      "say('own', { id: server.workerId }); await new Promise((end) => signal.addEventListener('abort', end));";
+    const server = await startServer('tasks.js', { options, copy: true, env: { PROCESS } });
+    await server.waitForEvent('own');
+    const added = "server.addProcess({ name: 'added', run: () => say('added') });";
+    const told = "say('told', { id: server.addProcess({ name: 'own'";
+    server.edit((source) =>
+      source
+        .replace('if (process.env.PROCESS)', `${added}\nif (process.env.PROCESS)`)
+        .replace("server.addProcess({ name: 'own'", told)
+        .replace('say, messages) });', 'say, messages) }) });'),
+    );
+    expect(await reload(server)).toMatchObject({ needsRestart: ['a process more: added'] });
+    await server.waitFor('the process again', () => server.events('own').length === 2);
+    expect(server.events('own').map(({ id }) => id)).toEqual([3, 3]);
+    expect(new Set(server.events('told').map(({ id }) => id))).toEqual(new Set([3]));
+    expect(server.events('added')).toEqual([]);
+  });
+
+  it('that no longer adds a process fails with its name', async () => {
+    const PROCESS = "await new Promise((end) => signal.addEventListener('abort', end));";
+    const server = await startServer('tasks.js', { options: { workerNum: 1 }, copy: true, env: { PROCESS } });
+    server.edit((source) => source.replace('if (process.env.PROCESS)', 'if (process.env.NOTHING)'));
+    await expect(reload(server)).rejects.toMatchObject({ message: expect.stringContaining('a process less: own') });
+  });
+});
+
 describe('a reload whose workers do not boot changes nothing, says why, and works once the script is mended, when they', () => {
   async function failsWith(line: string, reason: RegExp, options: Record<string, unknown> = {}): Promise<void> {
     const server = await startServer('late-echo.js', {

@@ -7,7 +7,7 @@ import { CHILD_VARIABLE } from '../../src/util/child-variable.js';
 vi.mock(import('../../src/ipc/secrets.js'), async (original) => ({ ...(await original()), letGoOfSecrets: vi.fn() }));
 
 const shared = {
-  ...{ region: 20, overflow: 21, arena: 12, datagrams: [-1, 30] },
+  ...{ region: 20, overflow: 21, arena: 12, settings: 13, datagrams: [-1, 30] },
   bells: [
     { read: 40, write: 40 },
     { read: 41, write: 42 },
@@ -33,6 +33,7 @@ describe('a child', () => {
     const { inheritance, at } = found(bequeath(worker, shared, undefined, { printed: true, relayed: false }));
     expect(inheritance).toMatchObject({ ...worker, printed: true });
     expect([at(inheritance.region), at(inheritance.overflow), at(CONTROL_DESCRIPTOR)]).toEqual([20, 21, 'pipe']);
+    expect(at(inheritance.settings)).toBe(13);
     expect(inheritance.datagrams.map(at)).toEqual([-1, 30]);
     expect(inheritance.bells.map(({ read, write }) => [at(read), at(write)])).toEqual([
       [40, 40],

@@ -27,6 +27,7 @@ describe('a process of a role', () => {
   const shared: SharedDescriptors = {
     region: 20,
     overflow: 21,
+    settings: 13,
     arena: 12,
     datagrams: [],
     bells: [{ read: 22, write: 22 }],

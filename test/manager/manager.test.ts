@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { serializeError } from '../../src/errors/index.js';
-import type { ManagerToMaster, ManagerToWorker, ProcessEnd } from '../../src/ipc/message.js';
+import type { ManagerToMaster, ManagerToWorker, ProcessEnd, WorkerToManager } from '../../src/ipc/message.js';
 import { Backoff } from '../../src/manager/backoff.js';
 import { Manager } from '../../src/manager/manager.js';
 import type { WorkerErrorInfo } from '../../src/manager/manager-parts.js';
@@ -38,6 +38,10 @@ class FakeWorker implements WorkerProcess {
 
   ready(): void {
     this.#events.message({ type: 'ready' });
+  }
+
+  tell(message: WorkerToManager): void {
+    this.#events.message(message);
   }
 
   report(type: 'released' | 'settled'): void {
@@ -288,6 +292,28 @@ describe('a reload', () => {
     await settle();
     expect(events).toEqual(['beforeReload', 'afterReload']);
     expect(errors).toEqual([]);
+  });
+
+  it('tells once what new workers say that only a restart applies, and nothing when they say nothing', async () => {
+    start();
+    manager.reload(false, 5);
+    await settle();
+    for (const id of [0, 1]) newest(id).tell({ type: 'needsRestart', differences: ['port 2', `process ${id}`] });
+    replaceFirstTwo();
+    await settle();
+    const needsRestart = ['port 2', 'process 0', 'process 1'];
+    expect(toMaster.at(-1)).toEqual({ type: 'reloaded', request: 5, needsRestart });
+    expect(log.filter((line) => line.includes('only a restart applies'))).toHaveLength(1);
+    const second = [newest(0), newest(1)];
+    manager.reload(false, 6);
+    await settle();
+    for (const id of [0, 1]) newest(id).ready();
+    for (const worker of second) {
+      worker.report('released');
+      worker.die(0, 0);
+    }
+    await settle();
+    expect(toMaster.at(-1)).toEqual({ type: 'reloaded', request: 6 });
   });
 
   it('goes on without a worker that does not let go: TERM after maxWaitMs, then KILL', async () => {

@@ -54,7 +54,7 @@ function create(given: ServerOptions = {}, more: Partial<ManagerPlace> = {}): vo
   createManager({
     ...{
       region,
-      shared: { region: -1, overflow: -1, arena: -1, datagrams: [], bells },
+      shared: { region: -1, overflow: -1, arena: -1, settings: -1, datagrams: [], bells },
       callbacks: {},
       userProcessNames: ['mail'],
     },

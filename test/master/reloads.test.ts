@@ -42,6 +42,15 @@ describe('a reload', () => {
     await expect(third.done).rejects.toMatchObject({ code: 'ERR_RELOAD', message: expect.stringContaining('why') });
   });
 
+  it('tells what it has not applied', async () => {
+    const { request, done } = reloads.open();
+    reloads.over(request, undefined, ['workerNum 3 (the server has 2)']);
+    expect(await done).toEqual(['workerNum 3 (the server has 2)']);
+    const next = reloads.open();
+    reloads.over(next.request, undefined);
+    expect(await next.done).toEqual([]);
+  });
+
   it('fails with all others when the manager has died', async () => {
     const opened = [reloads.open(), reloads.open()];
     const ended = Promise.allSettled(opened.map(({ done }) => done));

@@ -128,6 +128,7 @@ const inheritance = (role: string, id = 0, more: object = {}): Inheritance =>
     generation: 1,
     region: 4,
     overflow: 5,
+    settings: 6,
     arena: 6,
     datagrams: [-1],
     bells: [],

@@ -63,6 +63,7 @@ function run(given: ServerOptions = {}, role: ProcessRole = 'worker', more: Part
       bells,
       region: -1,
       overflow: -1,
+      settings: -1,
       arena: -1,
       datagrams: [],
     } as Inheritance & {

@@ -4,7 +4,7 @@ import { Chart } from '../chart.tsx';
 import { age, bytes, count, duration, latency, percent } from '../format.ts';
 import { ActButton, Bar, Figure, Panel } from '../parts.tsx';
 import { history, mayChange, requestRates, state } from '../store.ts';
-import type { Reactor, State, Worker } from '../types.ts';
+import type { Reactor, Reloaded, State, Worker } from '../types.ts';
 
 export function Overview() {
   const now = state.value;
@@ -95,7 +95,7 @@ function Actions({ now: { status, doing } }: { now: State }) {
       <ActButton
         label="Reload"
         question="Replace every worker by one that runs the script as it is now? No connection closes."
-        run={async () => `Reloaded: generation ${(await change<{ generation: number }>('reload')).generation}`}
+        run={async () => describeReload(await change<Reloaded>('reload'))}
       />
       {status.maxWorkerNum > 1 && (
         <>
@@ -114,6 +114,11 @@ function Actions({ now: { status, doing } }: { now: State }) {
       )}
     </div>
   );
+}
+
+function describeReload({ generation, needsRestart }: Reloaded): string {
+  const rest = needsRestart.length === 0 ? '' : `. Only a restart applies: ${needsRestart.join(', ')}`;
+  return `Reloaded: generation ${generation}${rest}`;
 }
 
 /** Any number: what does not fit is refused by the server, which says what does. */

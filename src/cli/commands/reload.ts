@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import type { Reloaded } from '../../control/controlled.js';
 import { integerBetween } from '../number.js';
 import { ask, askFound, type Choice, chooseServer } from '../servers.js';
 import { onEach, type Say, type TargetFlags, targetsOf, withTarget } from '../target.js';
@@ -44,8 +45,10 @@ async function reload(choice: Choice, { allNodes, tasks, timeout }: Flags, say: 
     process.kill(found.pid, tasksOnly ? 'SIGUSR2' : 'SIGUSR1');
     return say(`The server with pid ${found.pid} was sent the signal to reload; its log has the result.`);
   }
-  const { generation } = await askFound(found, ({ call }) =>
-    call<{ generation: number }>('reload', { tasksOnly }, (timeout ?? WAIT_SECONDS) * 1000),
+  const { generation, needsRestart = [] } = await askFound(found, ({ call }) =>
+    call<Pick<Reloaded, 'generation'> & Partial<Reloaded>>('reload', { tasksOnly }, (timeout ?? WAIT_SECONDS) * 1000),
   );
   say(`${tasksOnly ? 'Task workers' : 'Workers'} were replaced: generation ${generation}.`);
+  if (needsRestart.length === 0) return;
+  say(`The script has changed what only "tswoole restart" applies: ${needsRestart.join(', ')}.`);
 }
