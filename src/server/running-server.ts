@@ -26,7 +26,7 @@ export function runningPlaceOf(name: string, place: number): number {
 /** @param place among the added processes of the server @throws ServerError ERR_RESTART_NEEDED: the script no longer adds it */
 export function processAt<P extends { readonly name: string }>(processes: readonly P[], place: number): P {
   const own = processes[place];
-  const name = runningServer()?.processes[place] ?? own?.name ?? '';
+  const name = runningServer()?.processes[place] ?? own?.name ?? String(place);
   const found = own?.name === name ? own : processes.find((process) => process.name === name);
   if (found !== undefined) return found;
   throw told(new ServerError('ERR_RESTART_NEEDED', { differences: `a process less: ${name}` }));

@@ -118,7 +118,7 @@ function contextOf(given: ServerOptions = {}, more: Partial<StartContext> = {}):
   );
   port.resolve(options);
   return {
-    ...{ options, ports: [port], events: { receive: () => {}, packet: () => {} }, userProcesses: [], stopWish },
+    ...{ options, given, ports: [port], events: { receive: () => {}, packet: () => {} }, userProcesses: [], stopWish },
     ...{ commands: new Map(), server: { workerId: -1 }, openLog: step('openLog') },
     log: new Log({ role: 'master', level: 'info', write: (line) => log.push(line) }),
     running: (given: Runtime) => {

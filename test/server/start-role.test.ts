@@ -372,6 +372,10 @@ describe('a process of the user', () => {
   });
 
   it('that the script does not add is an error', async () => {
-    await expect(startRole(inheritance('user', 4), contextOf({ maxWorkerNum: 2 }))).rejects.toThrow('not number 4');
+    const start = startRole(inheritance('user', 4), contextOf({ maxWorkerNum: 2 }));
+    await expect(start).rejects.toMatchObject({
+      code: 'ERR_RESTART_NEEDED',
+      detail: { differences: 'a process less: 1' },
+    });
   });
 });
