@@ -476,6 +476,18 @@ describe('tswoole jobs', () => {
   });
 });
 
+it.each([
+  ['log-level', 'debug'],
+  ['publish', 'news', 'hello'],
+  ['profile', '3'],
+  ['close', '7'],
+])('where several servers run, the name of one stands last: %s', async (...words) => {
+  await world.serve({ publish: () => ({ members: 1 }) });
+  world.note(process.ppid, { name: 'other' });
+  expect((await world.run(...words)).failure).toEqual([ExitCode.several, expect.any(String)]);
+  expect((await world.run(...words, 'web')).failure).toBeUndefined();
+});
+
 describe('tswoole profile', () => {
   const asked = async (...words: string[]): Promise<unknown> => {
     const { out } = await world.run('profile', ...words);

@@ -33,8 +33,9 @@ export function addCall(program: Command): void {
   withTarget(program.command('log-level'))
     .summary('change what is logged, while the server runs')
     .argument('<level>', 'debug, info, warn, error or silent')
-    .action(async (level: string, flags: TargetFlags) => {
-      await ask(choiceOf(flags), ({ call }) => call('logLevel', { level }));
+    .argument('[server]', 'its name or pid, where several run')
+    .action(async (level: string, server: string | undefined, flags: TargetFlags) => {
+      await ask(choiceOf(flags, server), ({ call }) => call('logLevel', { level }));
       print(`From now on, messages from "${level}" up are logged.`);
     });
 }

@@ -38,9 +38,10 @@ export function addConnections(program: Command): void {
   withTarget(program.command('close'))
     .summary('close a connection')
     .argument('<fd>', 'see "tswoole connections"', integerBetween(1, MAX_FD))
+    .argument('[server]', 'its name or pid, where several run')
     .option('--reset', 'at once, without sending what waits')
-    .action(async (fd: number, flags: TargetFlags & { reset?: boolean }) => {
-      await ask(choiceOf(flags), ({ call }) => call('closeConnection', { fd, reset: flags.reset === true }));
+    .action(async (fd: number, server: string | undefined, flags: TargetFlags & { reset?: boolean }) => {
+      await ask(choiceOf(flags, server), ({ call }) => call('closeConnection', { fd, reset: flags.reset === true }));
       print(`Connection ${fd} is being closed.`);
     });
 }

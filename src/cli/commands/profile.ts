@@ -22,17 +22,18 @@ export function addProfile(program: Command): void {
         "writes it to a file for Chrome's developer tools. Of a CPU profile the functions that took most time are told at once.",
     )
     .argument('<process>', 'the id of a worker or task worker ("1", "worker 1"), "master" or "manager"')
+    .argument('[server]', 'its name or pid, where several run')
     .option('--seconds <count>', 'how long', integerBetween(1, 600), 10)
     .option('--heap', 'a snapshot of the heap')
     .option('-o, --output <file>', 'where to write it; that process must be allowed to')
-    .action(async (process_: string, flags: Flags) => {
+    .action(async (process_: string, server: string | undefined, flags: Flags) => {
       const kind = flags.heap === true ? 'heap' : 'cpu';
       const id = /^(?:(?:worker|task|user)[ -]?)?(\d+)$/.exec(process_)?.[1];
       const target = id === undefined ? process_ : Number(id);
       const file = `${typeof target === 'number' ? `worker-${target}` : target}-${Date.now()}.${kind === 'heap' ? 'heapsnapshot' : 'cpuprofile'}`;
       const path = resolve(flags.output ?? file);
       const given = { target, kind, seconds: flags.seconds, path };
-      await ask(choiceOf(flags), ({ call }) => call('profile', given, flags.seconds * 1000 + GRACE_MS));
+      await ask(choiceOf(flags, server), ({ call }) => call('profile', given, flags.seconds * 1000 + GRACE_MS));
       print(path);
       // To standard error, as the path is what a script wants.
       if (kind === 'cpu') for (const line of summaryOf(path)) process.stderr.write(`${line}\n`);

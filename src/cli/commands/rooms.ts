@@ -21,8 +21,9 @@ export function addRooms(program: Command): void {
     .summary('send a text to all WebSockets in a room')
     .argument('<room>', 'see "tswoole rooms"')
     .argument('<text>', 'sent as it is')
-    .action(async (room: string, text: string, flags: TargetFlags) => {
-      const { members } = await ask(choiceOf(flags), ({ call }) =>
+    .argument('[server]', 'its name or pid, where several run')
+    .action(async (room: string, text: string, server: string | undefined, flags: TargetFlags) => {
+      const { members } = await ask(choiceOf(flags, server), ({ call }) =>
         call<{ members: number }>('publish', { room, text }),
       );
       print(`Published to ${visible(room)}: ${members} ${members === 1 ? 'member' : 'members'}.`);
