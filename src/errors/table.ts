@@ -436,9 +436,9 @@ export const errorTable = {
     advice: 'Leave it out to wait as long as the option "taskTimeoutMs" says.',
   }),
   ERR_TASK_WORKER_DIED: entry({
-    fields: { workerId: 'number', exitCode: 'number', signal: 'string', tries: 'number' },
-    sentence: ({ workerId, exitCode, signal, tries }) =>
-      `Task worker ${workerId} ended while it ran the task (${signal || `code ${exitCode}`}, try ${tries}).`,
+    fields: { workerId: 'number', exitCode: 'number', signal: 'string', why: 'string', tries: 'number' },
+    sentence: ({ workerId, exitCode, signal, why, tries }) =>
+      `Task worker ${workerId} ended while it ran the task (${why === '' ? '' : `${why}; `}${signal || `code ${exitCode}`}, try ${tries}).`,
     advice:
       'If the task may run twice, set "taskRetries" (for a job: "attempts"); the log of the manager says more about the death.',
   }),

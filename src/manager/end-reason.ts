@@ -3,7 +3,7 @@ import type { SerializedError } from '../errors/index.js';
 import type { ProcessEnd } from '../ipc/message.js';
 import type { EndReason } from '../memory/region.js';
 import { signalName } from '../util/signal-name.js';
-import type { WorkerHandle } from './worker-handle.js';
+import type { LeaveReason, WorkerHandle } from './worker-handle.js';
 
 type EndedProcess = Pick<
   WorkerHandle,
@@ -24,6 +24,21 @@ export function causeOf({ reason, signal }: WorkerHandle, wasBooting: boolean): 
   if (reason !== undefined) return reason;
   if (wasBooting) return 'boot';
   return signal === 0 ? 'exit' : 'signal';
+}
+
+const PLANNED: { readonly [R in LeaveReason]?: string } = {
+  asked: 'it was asked to end',
+  maxRequest: 'it had run as much as a process may',
+  maxUptime: 'maxUptimeMs',
+  memory: 'maxMemory',
+  reload: 'a reload',
+  scale: 'fewer workers',
+};
+
+/** What a process was ended for, whatever it was doing; empty: by a fault that may be that of what it did. */
+export function whyEnded({ reason }: Pick<WorkerHandle, 'reason'>, isShutdown: boolean): string {
+  const why = reason === undefined ? undefined : PLANNED[reason];
+  return why ?? (isShutdown && reason === undefined ? 'the end of the server' : '');
 }
 
 const LONGEST_REASON = 2048;

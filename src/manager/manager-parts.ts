@@ -31,6 +31,8 @@ export interface DeadProcess {
   readonly wasServing: boolean;
   readonly exitCode: number;
   readonly signal: number;
+  /** See `whyEnded`. */
+  readonly why: string;
 }
 
 export interface ManagerCallbacks {

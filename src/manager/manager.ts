@@ -14,7 +14,7 @@ import { WorkerField } from '../memory/boards.js';
 import { signalName } from '../util/signal-name.js';
 import { Alarm } from './alarm.js';
 import { HEALTHY_UPTIME_MS } from './backoff.js';
-import { causeOf, endOf, howEnded, reasonOf } from './end-reason.js';
+import { causeOf, endOf, howEnded, reasonOf, whyEnded } from './end-reason.js';
 import type { ManagerParts } from './manager-parts.js';
 import { callUser, Register } from './register.js';
 import { Reload, type ReloadScope, widest } from './reload.js';
@@ -420,7 +420,8 @@ export class Manager {
     if (!this.#shutdown.isStopping) this.#parts.ended(endOf(handle, wasBooting, this.#now()));
     if (!handle.isSurplus && !this.#shutdown.isStopping) this.#parts.region.countEnd(causeOf(handle, wasBooting));
     this.#parts.region.countDeath();
-    this.#parts.recover({ pid: handle.pid, id: handle.id, lane: handle.lane, wasServing, exitCode, signal });
+    const why = whyEnded(handle, this.#shutdown.isStopping);
+    this.#parts.recover({ pid: handle.pid, id: handle.id, lane: handle.lane, wasServing, exitCode, signal, why });
     const isMissed = wasServing || (wasComing && seat.serving === undefined);
     if (!handle.isSurplus && !this.#shutdown.isStopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);

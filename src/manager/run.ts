@@ -143,12 +143,13 @@ export function createManager(place: ManagerPlace): Manager {
       return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
     },
     starvedMs,
-    recover: ({ pid, id, lane, wasServing, exitCode, signal }) => {
+    recover: ({ pid, id, lane, wasServing, exitCode, signal, why }) => {
       processDied(pid);
       const owned = options.mode === 'base' && wasServing && id < workerNum;
       if (owned) new DeadConnections(region, options).reap(id);
       for (const waker of reactorWakers) waker.ring(); // some wait for its reply
-      messaging.keeper.recover({ peer: peerOf(id, lane), workerId: id, exitCode, signal: signalName(signal) ?? '' });
+      const died = { exitCode, signal: signalName(signal) ?? '', why };
+      messaging.keeper.recover({ peer: peerOf(id, lane), workerId: id, ...died });
     },
     recoverAll: () => {
       region.countDeath();
@@ -197,7 +198,7 @@ function named(role: ProcessRole, word: string, first: number, count: number): {
 function recoverAll(messaging: Messaging, processes: number): void {
   for (let peer = 0; peer < processes * LANES_PER_WORKER; peer++) {
     const workerId = Math.floor(peer / LANES_PER_WORKER);
-    messaging.keeper.recover({ peer, workerId, exitCode: 0, signal: 'the death of the manager' });
+    messaging.keeper.recover({ peer, workerId, exitCode: 0, signal: '', why: 'the death of the manager' });
   }
   messaging.keeper.recoverKeeper();
 }

@@ -77,9 +77,9 @@ export class SharedTaskKeeper implements TaskKeeper {
       dropTask({ memory: this.#memory, records, ledger: this.#ledger }, owner, slot, Counter.failed);
       return true;
     }
-    const { workerId, exitCode, signal } = dead;
+    const { workerId, exitCode, signal, why } = dead;
     const tries = Word.triesOf(word) + 1;
-    const error = new ServerError('ERR_TASK_WORKER_DIED', { workerId, exitCode, signal, tries });
+    const error = new ServerError('ERR_TASK_WORKER_DIED', { workerId, exitCode, signal, why, tries });
     records.writeError(owner, slot, error);
     if (!this.#ledger.change(index, word, Word.inState(word, SlotState.failed), Counter.failed)) return false;
     this.#tellOwner(owner, slot);

@@ -95,6 +95,8 @@ export interface DeadPeer {
   /** How it died, for the error its callers get. */
   readonly exitCode: number;
   readonly signal: string;
+  /** What it was ended for; empty: it ended by its own fault. */
+  readonly why: string;
 }
 
 export interface TaskQueue extends TaskGiver, TaskTaker {

@@ -15,6 +15,8 @@ export interface WorkSource {
   look(looks: boolean): void;
   /** Work begun and not finished. */
   readonly pending: number;
+  /** Calls back as soon as it runs nothing that a successor would not wait for. A later call replaces an earlier one. */
+  whenFree(then: () => void): void;
   /** Another process owns the id from now on: takes no more work, finishes what it has begun. */
   release(): void;
   /** The server will end, and workers finish what they have begun: this process goes on, and begins nothing that takes long. */

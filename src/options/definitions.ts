@@ -181,7 +181,7 @@ export const definitions = {
   taskMaxRequest: option({
     kind: integer({ min: 0, max: 1_000_000_000 }),
     default: { value: 0 },
-    help: 'Tasks after which a task worker is replaced by a new one, without a gap; 0: never.',
+    help: 'Tasks after which a task worker is replaced by a new one, as soon as it runs none; 0: never.',
     swoole: 'task_max_request',
     reloads: true,
   }),
@@ -220,7 +220,7 @@ export const definitions = {
     kind: timeLimit({ min: 1000, max: 31_536_000_000 }),
     default: { value: 0 },
     unit: 'ms',
-    help: 'A worker or task worker that has served for this time, plus a time of its own from 0 to `maxUptimeJitterMs`, asks for a successor, and is replaced without a gap. At least 1000; 0: never.',
+    help: 'A worker or task worker that has served for this time, plus a time of its own from 0 to `maxUptimeJitterMs`, asks for a successor, and is replaced without a gap; a task worker as soon as it runs no task. At least 1000; 0: never.',
     reloads: true,
   }),
   maxUptimeJitterMs: option({
@@ -282,7 +282,7 @@ export const definitions = {
     kind: memoryLimit(),
     default: { value: 0 },
     unit: 'bytes',
-    help: 'Memory above which a worker, task worker or process of `addProcess` is replaced by a new one, without a gap (PM2: `max_memory_restart`): resident, without the shared memory of the server, which a successor has as well. 0: any amount.',
+    help: 'Memory above which a worker, task worker or process of `addProcess` is replaced by a new one, without a gap (PM2: `max_memory_restart`), a task worker as soon as it runs no task: resident, without the shared memory of the server, which a successor has as well. 0: any amount.',
     reloads: true,
   }),
   bootTimeoutMs: option({

@@ -281,14 +281,12 @@ export class ClusterNode {
       import('../cluster/jobs/bull.js'),
     ]);
     const { log } = this.#parts;
-    const { region, messaging } = this.#running('jobs');
-    const { tasks } = messaging;
+    const { tasks } = this.#running('jobs').messaging;
     const onProblem = (error: Error): void => log.warn('durable jobs: a problem with the engine', { error });
     return new BrokerJobs({
       ...{ leaseMs: jobs.leaseMs, maxLeaseLosses: jobs.maxLeaseLosses, log },
       open: () => openJobQueue({ ...engineOf(jobs), onProblem, onFailed: (...failed) => logFailed(log, ...failed) }),
       run: (task, signal) => tasks.askJob(task, signal),
-      reloads: () => region.reloads + (region.isReloading ? 1 : 0),
       taskWorkers: Array.from({ length: taskWorkerNum }, (_, nth) => maxWorkerNum + nth),
       places: taskWorkerNum * taskConcurrency,
       drainMs: Math.min(jobs.drainMs, maxWaitMs * DRAIN_PART),

@@ -42,10 +42,16 @@ export interface TaskRunnerParts {
   wakeAnother(): void;
   /** Requests a turn of the event loop. */
   wakeSoon(): void;
-  /** Requests its own replacement. */
+  /** It has run `maxTasks`: requests its own replacement. */
   retire(): void;
 }
 
+/** It takes no more tasks for so long, to be replaced while it runs none. Then it takes some, and hopes on. */
+const RESTRAINT_MS = 10_000;
+/** Where tasks take so long, none begins any more once the successor has been asked for: it could be cut. */
+const LONG_MS = 500;
+/** At the end of the server a handler whose job was given back has this time to see it and to clean up. */
+const CLEAN_UP_MS = 500;
 /** After this time the event loop gets a turn, even if tasks follow each other without waiting. */
 const TURN_MS = 10;
 
@@ -86,7 +92,13 @@ export class TaskRunner implements WorkSource {
   #attached = false;
   #isReleased = false;
   #stopping = false;
+  /** Monotonic; until then jobs that were given back are waited for. */
+  #cleanUpBy = 0;
+  #whenFree: (() => void) | undefined;
+  #isRestrained = false;
+  #restraint: NodeJS.Timeout | undefined;
   #taken = 0;
+  #longestMs = 0;
   #turnStarted = 0;
   /** The last look at the clock: when a task began or ended. */
   #lookedAt = 0;
@@ -121,10 +133,18 @@ export class TaskRunner implements WorkSource {
     this.#parts.setLooking(looks);
   }
 
-  /** At a stop jobs are not waited for: their queue gives them to another node. */
+  /** At a stop jobs are not waited for longer than it takes to clean up: their queue gives them to another node. */
   get pending(): number {
-    if (!this.#stopping) return this.#running.length;
+    if (!this.#stopping || performance.now() < this.#cleanUpBy) return this.#running.length;
     return this.#running.reduce((count, { claimed }) => count + (claimed.isJob ? 0 : 1), 0);
+  }
+
+  whenFree(then: () => void): void {
+    if (this.#running.length === 0) return then();
+    this.#whenFree = then;
+    this.#restrain(true);
+    clearTimeout(this.#restraint);
+    this.#restraint = setTimeout(() => this.#restrain(false), RESTRAINT_MS).unref();
   }
 
   release(): void {
@@ -134,16 +154,36 @@ export class TaskRunner implements WorkSource {
   }
 
   settle(): void {
-    this.stop();
-  }
-
-  stop(): void {
     this.#stopping = true;
     for (const task of this.#running) this.#abortAtStop(task);
   }
 
+  stop(): void {
+    this.settle();
+    this.#abortGivenUp();
+    if (!this.#running.some(({ claimed }) => claimed.isJob)) return;
+    this.#cleanUpBy = performance.now() + CLEAN_UP_MS;
+    setTimeout(() => this.#parts.wakeSoon(), CLEAN_UP_MS);
+  }
+
   get #hasRoom(): boolean {
-    return this.#attached && this.#running.length < this.#parts.concurrency;
+    return this.#attached && !this.#isRestrained && this.#running.length < this.#parts.concurrency;
+  }
+
+  #restrain(is: boolean): void {
+    this.#isRestrained = is;
+    this.#tell();
+    if (!is) this.#parts.wakeSoon();
+  }
+
+  #becomeFree(): void {
+    const then = this.#whenFree;
+    if (then === undefined) return;
+    this.#whenFree = undefined;
+    then();
+    if (this.#longestMs >= LONG_MS) return;
+    clearTimeout(this.#restraint);
+    this.#restrain(false);
   }
 
   get #hasTime(): boolean {
@@ -166,7 +206,7 @@ export class TaskRunner implements WorkSource {
     // This task may keep the processor for long: another idle task worker should take the waiting ones.
     if (this.#parts.queue.hasWaiting) this.#parts.wakeAnother();
     this.#taken++;
-    if (this.#taken === this.#parts.maxTasks) this.#parts.retire();
+    if (this.#taken % this.#parts.maxTasks === 0) this.#parts.retire();
     try {
       if (task.claimed.isJob && task.claimed.isAborted) throw new ServerError('ERR_TASK_GIVEN_UP', { taskId: task.id });
       const data = task.claimed.readData();
@@ -222,8 +262,11 @@ export class TaskRunner implements WorkSource {
     const last = this.#running.pop() as RunningTask;
     if (last !== task) this.#running[at] = last;
     this.#lookedAt = performance.now();
-    this.#parts.took(this.#lookedAt - task.startedAt);
+    const tookMs = this.#lookedAt - task.startedAt;
+    this.#longestMs = Math.max(this.#longestMs, tookMs);
+    this.#parts.took(tookMs);
     this.#tell();
+    if (this.#running.length === 0) this.#becomeFree();
   }
 
   /** A job ends well, or until its queue gives it up. */
@@ -249,6 +292,6 @@ export class TaskRunner implements WorkSource {
     if (this.#isReleased) return;
     const { length } = this.#running;
     this.#parts.setRunning(length);
-    this.#parts.setRoom(this.#attached ? this.#parts.concurrency - length : 0);
+    this.#parts.setRoom(this.#attached && !this.#isRestrained ? this.#parts.concurrency - length : 0);
   }
 }

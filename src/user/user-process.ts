@@ -39,6 +39,10 @@ export class UserProcess implements WorkSource {
 
   look(): void {}
 
+  whenFree(then: () => void): void {
+    then();
+  }
+
   release(): void {
     this.#controller.abort();
   }

@@ -342,8 +342,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   }
 
   #mayGoOn(): boolean {
-    if (++this.#framesThisTurn % FRAMES_PER_CLOCK_LOOK !== 0) return true;
-    return performance.now() - this.#turnStarted < TURN_MS;
+    return ++this.#framesThisTurn % FRAMES_PER_CLOCK_LOOK !== 0 || performance.now() - this.#turnStarted < TURN_MS;
   }
 
   #message(data: unknown, fromWorkerId: number): void {
@@ -361,7 +360,8 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   }
 
   askToBeReplaced(why: ReplaceReason): void {
-    this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id, why });
+    const ask = () => void this.#parts.channel.send({ type: 'request', action: 'stopWorker', workerId: this.id, why });
+    why === 'asked' || this.#source === undefined ? ask() : this.#source.whenFree(ask);
   }
 
   // ——— leaving ———

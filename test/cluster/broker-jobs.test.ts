@@ -45,7 +45,6 @@ function opened(more: Partial<BrokerJobsParts> = {}) {
   const jobs = new BrokerJobs({
     open: async () => queue as unknown as JobQueue,
     run: async (task) => task,
-    reloads: () => 0,
     ...{ taskWorkers: [2, 3], places: 2, leaseMs: 30_000, maxLeaseLosses: 10, drainMs: 500 },
     log: new Log({ role: 'process', level: 'info', write: (line) => log.push(line) }),
     ...more,
@@ -67,37 +66,39 @@ function job(more: Partial<RunningJob> = {}): RunningJob {
 }
 
 describe('a job whose task worker ends', () => {
-  const died = (exitCode: number, signal = '') =>
-    new ServerError('ERR_TASK_WORKER_DIED', { workerId: 2, exitCode, signal, tries: 1 });
-  /** Runs once, and ends so while the number of reloads becomes another; then it is done. */
-  const cut = async (error: Error, reloadsThen: number) => {
-    let reloads = 3;
+  const died = (more: { exitCode?: number; signal?: string; why?: string }) =>
+    new ServerError('ERR_TASK_WORKER_DIED', { workerId: 2, exitCode: 0, signal: '', why: '', tries: 1, ...more });
+  /** The first run ends so, the second is done. */
+  const cut = async (error: Error) => {
     const ran: number[] = [];
     const { jobs, queue, log } = opened({
-      reloads: () => reloads,
       run: async ({ attempt }) => {
         ran.push(attempt);
         if (ran.length > 1) return 'done';
-        reloads = reloadsThen;
         throw error;
       },
     });
     await offer(jobs, [mail]);
     const result = await queue.works[0]?.run(job({ attempt: 2 })).catch((reason: ServerError) => reason.code);
-    return { result, ran, isTold: log.some((line) => line.includes('begins again')) };
+    return { result, ran, told: log.find((line) => line.includes('begins again')) };
   };
 
-  it('begins again, at the same attempt, where a reload has replaced it', async () => {
-    expect(await cut(died(0), 4)).toEqual({ result: 'done', ran: [2, 2], isTold: true });
+  it.each([
+    ['a reload', {}],
+    ['a reload', { signal: 'SIGKILL' }],
+    ['maxUptimeMs', { signal: 'SIGTERM' }],
+  ])('begins again, at the same attempt, where that was for %s (%j)', async (why, more) => {
+    const told = expect.stringContaining(why);
+    expect(await cut(died({ why, ...more }))).toEqual({ result: 'done', ran: [2, 2], told });
   });
 
   it.each([
-    ['by itself, or for its memory', died(0), 3],
-    ['by a signal', died(-1, 'SIGKILL'), 4],
-    ['by an exit', died(1), 4],
-    ['not at all: its handler has failed', new Error('no'), 4],
-  ])('has failed where it ended %s', async (_, error, reloads) => {
-    expect(await cut(error, reloads)).toMatchObject({ ran: [2], isTold: false });
+    ['by itself', died({})],
+    ['by a signal', died({ exitCode: -1, signal: 'SIGKILL' })],
+    ['by an exit', died({ exitCode: 1 })],
+    ['not at all: its handler has failed', new Error('no')],
+  ])('has failed where it ended %s', async (_, error) => {
+    expect(await cut(error)).toMatchObject({ ran: [2], told: undefined });
   });
 });
 

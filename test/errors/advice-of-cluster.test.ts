@@ -7,6 +7,7 @@ it('a job whose task worker died is told of attempts, since taskRetries does not
     workerId: 2,
     exitCode: 0,
     signal: 'SIGKILL',
+    why: '',
     tries: 1,
   });
   expect(message).toContain('for a job: "attempts"');

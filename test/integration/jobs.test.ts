@@ -301,6 +301,41 @@ describe('a node', () => {
     expect(node.runs(id('long')).map(({ attempt }) => attempt)).toEqual([1, 1]);
   });
 
+  test('begins a job again whose task worker a reload had to kill, without its attempt', async () => {
+    engine ??= await startRedis({ appendOnly: true });
+    const options = { maxWaitMs: 300, taskWorkerNum: 1 };
+    const node = await start({ nodeId: 'kills', jobs: { prefix: 'kills' }, options });
+    await node.enqueue({ do: 'blockOnce', ms: 600_000 }, { id: 'computes' });
+    await node.begun(id('computes'));
+    node.server.signal('SIGUSR1');
+    expect(await node.ended(id('computes'))).toMatchObject({ result: 1 });
+    await node.counted({ done: 1, dead: 0 });
+  });
+
+  test('replaces a task worker that has run enough when its job has ended, not before', async () => {
+    engine ??= await startRedis({ appendOnly: true });
+    const options = { maxWaitMs: 200, taskWorkerNum: 1, taskMaxRequest: 1 };
+    const node = await start({ nodeId: 'spares', jobs: { prefix: 'spares' }, options });
+    const pids = new Set<unknown>();
+    for (const name of ['first', 'second', 'third']) await node.enqueue({ do: 'wait', ms: 1500 }, { id: name });
+    for (const name of ['first', 'second', 'third']) {
+      pids.add((await node.begun(id(name)))['pid']);
+      await node.ended(id(name));
+    }
+    await node.counted({ done: 3, dead: 0 });
+    expect([pids.size, node.server.events('begin').length]).toEqual([3, 3]);
+  });
+
+  test('gives handlers time to clean up when it shuts down', async () => {
+    engine ??= await startRedis({ appendOnly: true });
+    const jobs = { prefix: 'cleans', drainMs: 100 };
+    const node = await start({ nodeId: 'cleans', jobs, options: { maxWaitMs: 20_000 } });
+    await node.enqueue({ do: 'look' }, { id: 'looks' });
+    await node.begun(id('looks'));
+    await node.server.stop();
+    expect(node.server.events('cleanedUp')).toMatchObject([{ id: id('looks'), code: 'ERR_JOB_GIVEN_BACK' }]);
+  });
+
   test('takes jobs for the handlers that a reload has brought, and no others', async () => {
     const node = await share();
     const since = new Since(node.server);
@@ -434,6 +469,18 @@ describe('a job under way', () => {
       await node.counted({ done: 1, running: 0 });
       await sleep(LEASE_MS);
       expect([...node.runs(id('block')), ...other.runs(id('block'))]).toHaveLength(1);
+    });
+
+    test('runs once more, elsewhere, when the master of its node is killed: that is no failure of the job', async () => {
+      engine ??= await startRedis({ appendOnly: true });
+      const jobs = { prefix: 'beheads' };
+      const a = await start({ nodeId: 'beheaded', jobs });
+      await a.enqueue({ do: 'stay', on: 'beheaded' }, { id: 'beheaded' });
+      await a.begun(id('beheaded'));
+      const b = await start({ nodeId: 'survives', jobs });
+      a.server.signal('SIGKILL');
+      await b.ended(id('beheaded'));
+      await b.counted({ done: 1, dead: 0 });
     });
 
     test('runs once more, elsewhere, when its node is killed', async () => {

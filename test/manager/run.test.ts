@@ -130,7 +130,7 @@ describe('after a death', () => {
     parts.recoverAll();
     expect(recovered.slice(0, -1)).toEqual(
       Array.from({ length: 8 }, (_, peer) => ({
-        ...{ peer, workerId: Math.floor(peer / 2), exitCode: 0, signal: 'the death of the manager' },
+        ...{ peer, workerId: Math.floor(peer / 2), exitCode: 0, signal: '', why: 'the death of the manager' },
       })),
     );
     expect([recovered.at(-1), rung()]).toEqual(['keeper', [true, true]]);

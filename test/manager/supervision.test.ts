@@ -220,8 +220,8 @@ describe('a process that ends', () => {
     ).toEqual([0, 11, 2]);
     expect([region.deaths, region.ends('exit'), region.ends('signal')]).toEqual([2, 1, 1]);
     expect(calls).toEqual([
-      ['recover', { pid: expect.any(Number), id: 2, lane: 0, wasServing: true, exitCode: 3, signal: 0 }],
-      ['recover', { pid: expect.any(Number), id: 2, lane: 0, wasServing: true, exitCode: 0, signal: 11 }],
+      ['recover', { pid: expect.any(Number), id: 2, lane: 0, wasServing: true, exitCode: 3, signal: 0, why: '' }],
+      ['recover', { pid: expect.any(Number), id: 2, lane: 0, wasServing: true, exitCode: 0, signal: 11, why: '' }],
     ]);
   });
 
@@ -232,8 +232,28 @@ describe('a process that ends', () => {
     expect([region.ends('exit'), region.ends('boot')]).toEqual([1, 1]);
     expect(calls.at(-1)).toEqual([
       'recover',
-      { pid: expect.any(Number), id: 1, lane: 0, wasServing: false, exitCode: 1, signal: 0 },
+      { pid: expect.any(Number), id: 1, lane: 0, wasServing: false, exitCode: 1, signal: 0, why: '' },
     ]);
+  });
+
+  it('tells what it was ended for, unless that was its own fault', async () => {
+    start();
+    const whys = (): unknown[] => calls.map(([, dead]) => (dead as { why: string }).why);
+    const [asked, hung] = [newest(2), newest(0)];
+    manager.onMessage({ type: 'stopWorker', workerId: 2, why: 'maxUptime' });
+    newest(2).say({ type: 'ready' });
+    asked.die(0, 9);
+    const handle = manager.watched.find(({ id }) => id === 0);
+    if (handle !== undefined) handle.reason = 'hang';
+    hung.die(0, 9);
+    newest(0).say({ type: 'ready' });
+    manager.reload();
+    await settle();
+    for (const id of [0, 1, 2, 3]) newest(id).say({ type: 'ready' });
+    of(1)[0]?.die(0, 15);
+    manager.orphaned();
+    newest(2).die(0, 15);
+    expect(whys()).toEqual(['maxUptimeMs', '', 'a reload', 'the end of the server']);
   });
 
   it('says nothing more, whatever comes of it', () => {

@@ -129,7 +129,7 @@ describe('messages', () => {
 
     it('find room also for the successor of a sender that left all of that', () => {
       fill();
-      world.manager().keeper.recover({ peer: sender.peer, workerId: 0, exitCode: 1, signal: '' });
+      world.manager().keeper.recover({ peer: sender.peer, workerId: 0, exitCode: 1, signal: '', why: '' });
       sender = world.member(0);
       fill();
       const holding = sender.messenger.holding;
@@ -174,7 +174,7 @@ describe('messages', () => {
       throw new Error('it dies here');
     });
     expect(() => dying.messenger.take(always)).toThrow('it dies here');
-    world.manager().keeper.recover({ peer: dying.peer, workerId: 1, exitCode: 1, signal: '' });
+    world.manager().keeper.recover({ peer: dying.peer, workerId: 1, exitCode: 1, signal: '', why: '' });
     drain();
     expect(got.map(([data]) => data)).toEqual(['first', 'second']);
   });
@@ -182,7 +182,7 @@ describe('messages', () => {
   it('of a sender that has gone still arrive', () => {
     void sender.messenger.send('last words', 1);
     void sender.messenger.send(Buffer.alloc(10_000), 1);
-    world.manager().keeper.recover({ peer: sender.peer, workerId: 0, exitCode: 1, signal: '' });
+    world.manager().keeper.recover({ peer: sender.peer, workerId: 0, exitCode: 1, signal: '', why: '' });
     drain();
     expect(got).toHaveLength(2);
     const successor = world.member(0);

@@ -16,7 +16,13 @@ describeTaskQueue('the task queue in shared memory', () => {
 });
 
 const FREE = -1;
-const dead = (member: Member, workerId: number) => ({ peer: member.peer, workerId, exitCode: 0, signal: 'SIGKILL' });
+const dead = (member: Member, workerId: number) => ({
+  peer: member.peer,
+  workerId,
+  exitCode: 0,
+  signal: 'SIGKILL',
+  why: '',
+});
 
 describe('a death', () => {
   let world: MessagingWorld;
@@ -54,7 +60,7 @@ describe('a death', () => {
     });
     manager.keeper.recover(dead(taker, 2));
     write.mockRestore();
-    const detail = { workerId: 2, exitCode: 0, signal: 'SIGKILL', tries: 1 };
+    const detail = { workerId: 2, exitCode: 0, signal: 'SIGKILL', why: '', tries: 1 };
     const { message } = new ServerError('ERR_TASK_WORKER_DIED', detail);
     expect(values(caller)).toMatchObject([{ code: 'ERR_TASK_WORKER_DIED', detail, message }]);
   });

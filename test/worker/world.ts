@@ -231,7 +231,7 @@ export class FakeMessaging {
 const none = (): void => {};
 const idle: WorkSource = {
   ...{ attach: none, release: none, settle: none, stop: none, look: none, take: () => false },
-  ...{ hasWork: false, isFree: false, pending: 0, holdsUntilFinished: false },
+  ...{ hasWork: false, isFree: false, pending: 0, whenFree: (then) => then(), holdsUntilFinished: false },
 };
 
 /** One that does nothing but what is given; getters stay getters. */

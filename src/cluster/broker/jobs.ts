@@ -20,8 +20,6 @@ export interface BrokerJobsParts {
   open(): Promise<JobQueue>;
   /** In a task worker of this node. @throws ServerError ERR_TASK_QUEUE_FULL, ERR_TASK_WORKER_DIED, the handler's error */
   run(task: JobTask, signal: AbortSignal): Promise<unknown>;
-  /** Changes when a reload begins, and not when it ends. */
-  reloads(): number;
   /** Process ids. */
   readonly taskWorkers: readonly number[];
   /** Tasks that all task workers together run at a time. */
@@ -199,20 +197,19 @@ export class BrokerJobs {
   }
 
   /**
-   * Its lease is renewed while it waits for room. What takes longer than a reload waits for begins again in a new task worker:
-   * that says nothing about the job, so it costs no attempt.
+   * Its lease is renewed while it waits for room. Where its task worker is ended for another reason than a fault (a reload that
+   * waits no longer, `maxUptimeMs`), it begins again in a new one: that says nothing about the job, so it costs no attempt.
    */
   async #run({ signal, id, name, data, attempt, trace }: RunningJob): Promise<unknown> {
-    const { reloads, run, log } = this.#parts;
-    let before = reloads();
+    const { run, log } = this.#parts;
     for (let waitedMs = 0; ; waitedMs += TRY_AGAIN_MS) {
       try {
         return await run({ id, name, data, attempt, ...(trace !== undefined && { trace }) }, signal);
       } catch (error) {
-        const isCut = hasEndedInOrder(error) && reloads() !== before;
-        if (!isCut && !isPassing(error, waitedMs)) throw error;
-        if (isCut) log.info('a reload has replaced the task worker of a job, which begins again', { job: id, name });
-        before = reloads();
+        const why = whyCut(error);
+        if (why === '' && !isPassing(error, waitedMs)) throw error;
+        if (why !== '')
+          log.info('the task worker of a job was ended, and the job begins again', { job: id, name, why });
         await pause(TRY_AGAIN_MS, signal);
         signal.throwIfAborted();
       }
@@ -220,10 +217,9 @@ export class BrokerJobs {
   }
 }
 
-/** The task worker has given up what it ran, and was not killed. */
-function hasEndedInOrder(error: unknown): boolean {
-  if (!(error instanceof ServerError && error.is('ERR_TASK_WORKER_DIED'))) return false;
-  return error.detail.exitCode === 0 && error.detail.signal === '';
+/** What its task worker was ended for, whatever it ran; empty: it has not ended, or by a fault that may be that of the job. */
+function whyCut(error: unknown): string {
+  return error instanceof ServerError && error.is('ERR_TASK_WORKER_DIED') ? error.detail.why : '';
 }
 
 /** It says nothing about the job. */
