@@ -24,7 +24,7 @@ import { type DispatchMode, ownWorker, strategyOf } from '../reactor/dispatch/in
 import type { Reactor } from '../reactor/reactor.js';
 import { Refusals } from '../reactor/refusals.js';
 import type { Log } from '../util/log.js';
-import type { OwnSockets } from '../worker/worker.js';
+import type { OwnSockets } from '../worker/own-sockets.js';
 import { AcceptTurn } from './accept-turn.js';
 import { Giver, type HandOverEnds, Taker } from './hand-over.js';
 import type { Turns } from './turns.js';
@@ -51,6 +51,8 @@ export interface BaseSocketsParts {
 }
 
 export class BaseSockets implements OwnSockets {
+  /** False while `quiesce` has not come to its end. */
+  isQuiet = true;
   /** How other parts of this process wake the reactor. */
   readonly reactorWaker: Wakes;
   readonly #parts: BaseSocketsParts;
@@ -150,10 +152,15 @@ export class BaseSockets implements OwnSockets {
   }
 
   quiesce(): void {
-    const { ports, closesPorts } = this.#parts;
+    const { id, lane, ports, closesPorts } = this.#parts;
     this.#acceptor?.stop();
     if (closesPorts) for (const port of ports) if (!isDatagram(port)) closeDescriptor(port.descriptor);
-    this.#reactor?.quiesce();
+    if (this.#reactor === undefined) return;
+    this.isQuiet = false;
+    this.#reactor.quiesce(() => {
+      this.isQuiet = true;
+      this.#workerWaker(id, lane).wake();
+    });
   }
 
   closeAll(deadlineMs: number, done: () => void): void {

@@ -137,6 +137,8 @@ export class ReactorContext {
   now = monotonicMs();
   /** BASE mode: its connections will go to another process, so nothing begins that cannot go on there. */
   isLeaving = false;
+  /** The server will end: requests are still answered, and each answer closes its connection. */
+  isEnding = false;
   /** Connections with more to read than one turn's share. */
   again: Connection[] = [];
   /** Connections with more to write than one turn's share. */

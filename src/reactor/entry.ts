@@ -96,8 +96,7 @@ function renewTls(): void {
 function onMessage(message: ToReactor): void {
   switch (message.type) {
     case 'quiesce':
-      reactor.quiesce();
-      return send({ type: 'quiet' });
+      return reactor.quiesce(() => send({ type: 'quiet' }));
     case 'closeAll':
       return reactor.closeAll(message.deadlineMs, () => send({ type: 'closed' }));
     case 'renewTls':

@@ -58,6 +58,8 @@ export interface Protocol {
   closed(connection: Connection): void;
   /** A worker is handling it: heartbeat and quiesce leave it alone. */
   isBusy(connection: Connection): boolean;
+  /** The client has just been answered, or has just come: it may have a request on the way. Missing: it has none. */
+  expectsRequest?(connection: Connection): boolean;
   /** The worker that is to answer: what others send waits for what it has sent. −1, or missing: none. */
   answeringWorker?(connection: Connection): number;
   /** It cannot be handed off to the next process (BASE mode): work that has begun is finished, then it is closed. */

@@ -277,9 +277,11 @@ export class Reactor implements PollerHandler {
 
   // ——— shutdown ———
 
-  /** Rung 1: takes nothing more in. Packets already read are with the workers when this returns. */
-  quiesce(): void {
-    this.#wiring.shutdown.quiesce();
+  /** Rung 1: takes nothing more in. Packets already read are with the workers when `done` is called. */
+  quiesce(done: () => void): void {
+    this.#wakeUp();
+    this.#wiring.shutdown.sayFarewell(done);
+    this.#poller.wakeSoon();
   }
 
   /**

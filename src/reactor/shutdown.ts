@@ -10,14 +10,55 @@ export interface ShutdownParts {
   readonly admission: Admission;
   readonly ending: Ending;
   readonly reading: Reading;
+  /** A timer has fired: a turn begins. */
+  wakeUp(): void;
 }
+
+const LONGEST_FAREWELL_MS = 500;
+/** Of `maxWaitMs`. */
+const FAREWELL_PART = 0.25;
+const LOOK_MS = 20;
 
 export class Shutdown {
   readonly #parts: ShutdownParts;
+  #farewell: NodeJS.Timeout | undefined;
   #closing: { readonly done: () => void; readonly deadline: number } | undefined;
 
   constructor(parts: ShutdownParts) {
     this.#parts = parts;
+  }
+
+  /**
+   * Before rung 1: clients of HTTP that may have a request on the way are answered once more, and told that it is the last time. Then
+   * `quiesce`, and `done`.
+   */
+  sayFarewell(done: () => void): void {
+    const { context, wakeUp } = this.#parts;
+    context.isEnding = true;
+    const until = context.now + Math.min(LONGEST_FAREWELL_MS, context.options.maxWaitMs * FAREWELL_PART);
+    const look = (): void => {
+      if (context.now < until && this.#expectsRequests) return;
+      this.#endFarewell();
+      this.quiesce();
+      done();
+    };
+    this.#farewell = setInterval(() => {
+      wakeUp();
+      look();
+      context.poller.wakeSoon();
+    }, LOOK_MS);
+    look();
+  }
+
+  get #expectsRequests(): boolean {
+    const { connections } = this.#parts.context;
+    for (const connection of connections.list()) if (connection.protocol.expectsRequest?.(connection)) return true;
+    return false;
+  }
+
+  #endFarewell(): void {
+    clearInterval(this.#farewell);
+    this.#farewell = undefined;
   }
 
   /** Rung 1: takes nothing more in. Packets already read are with the workers when this returns. */
@@ -33,6 +74,7 @@ export class Shutdown {
    */
   closeAll(deadlineMs: number, done: () => void): void {
     const { context, admission, ending, reading } = this.#parts;
+    this.#endFarewell();
     reading.isQuiet = false;
     for (const connection of context.connections.list()) {
       ending.closeWhenFlushed(connection, CloseCode.SERVER_SHUTDOWN);

@@ -124,7 +124,7 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
     ...{ context, ending, sending, reading, dispatcher, protocols, budget, inflight, admission, requests, speeches },
     roomAnswers,
     handoff: new Handoff({ ...common, admission, speeches }),
-    shutdown: new Shutdown({ ...common, admission }),
+    shutdown: new Shutdown({ ...common, admission, wakeUp }),
     moderation: new Moderation(context),
     idleClients: new IdleClients(context, ending),
     datagrams: parts.takesDatagrams ? new Datagrams(context, strategy, view, poller) : undefined,

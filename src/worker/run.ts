@@ -24,8 +24,9 @@ import type { Poller } from '../os/poller.js';
 import type { Log } from '../util/log.js';
 import { inheritContext } from '../util/own-context.js';
 import type { UserConnection, WorkerCallbacks } from './callbacks.js';
+import type { OwnSockets } from './own-sockets.js';
 import type { ServiceFactory } from './service.js';
-import { type OwnSockets, Worker, type WorkerParts } from './worker.js';
+import { Worker, type WorkerParts } from './worker.js';
 
 /** A worker that could not be replaced asks again after N ms. */
 const ASK_AGAIN_MS = 30_000;

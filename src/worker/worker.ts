@@ -30,6 +30,7 @@ import { Calls } from './calls.js';
 import { Connections } from './connections.js';
 import { Figures } from './figures.js';
 import { Inbox } from './inbox.js';
+import type { OwnSockets } from './own-sockets.js';
 import type { FrameService, ServiceFactory } from './service.js';
 import { byType, createServices } from './services/index.js';
 
@@ -70,22 +71,6 @@ export interface WorkerParts<C extends UserConnection> {
   readonly sockets?: OwnSockets | undefined;
   /** Ends the process. */
   exit(code: number): void;
-}
-
-/** Connections that the worker itself owns (BASE mode); elsewhere the reactors of the master own them. */
-export interface OwnSockets {
-  /** This process now owns the worker id and its predecessor's connections. */
-  attach(): void;
-  /** Clients may come. */
-  accept(): void;
-  /** Ends connections that cannot be handed off to another process; `done`, later, when there are none. */
-  dismiss(deadlineMs: number, done: () => void): void;
-  /** Hands off all connections to the next process; `done` when they have left. */
-  release(done: () => void): void;
-  /** Takes nothing more in. */
-  quiesce(): void;
-  /** Closes every connection once its queued bytes have left, at the deadline at the latest. */
-  closeAll(deadlineMs: number, done: () => void): void;
 }
 
 /** A turn gives way to timers, promises and I/O of user code after this long. */
@@ -467,7 +452,8 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     // The manager hurries task workers when all workers have settled: no caller waits for the rest then.
     const tasks = this.#purpose === 'settle' ? this.#messaging.awaited : this.#messaging.pending;
     const pending = this.#calls.pending + tasks + (this.#source?.pending ?? 0);
-    return pending > 0 || this.#isHandingOver || !this.#parts.outbox.isEmpty;
+    const { outbox, sockets } = this.#parts;
+    return pending > 0 || this.#isHandingOver || !outbox.isEmpty || sockets?.isQuiet === false;
   }
 
   async #leave(): Promise<void> {

@@ -227,7 +227,7 @@ export class ReactorWorld {
     });
     const { speeches } = this.requests;
     this.handoff = new Handoff({ ...shared, slots: this.slots, speeches, plain: this.transport });
-    this.shutdown = new Shutdown(shared);
+    this.shutdown = new Shutdown({ ...shared, wakeUp: () => {} });
     this.idleClients = new IdleClients(context, ending);
     ending.onReleased = (connection) => {
       if (connection.speech !== null) speeches.forget(connection);

@@ -354,7 +354,7 @@ describe('the end', () => {
   it('comes when every client is gone', async () => {
     const rig = new Rig();
     const guest = await rig.accept();
-    rig.reactor.quiesce();
+    rig.reactor.quiesce(() => {});
     const done = vi.fn();
     rig.reactor.closeAll(1000, done);
     guest.socket.end();

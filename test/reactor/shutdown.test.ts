@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { CloseCode, Event, Request } from '../../src/ipc/frame.js';
+import { afterEach, beforeEach, describe, expect, it, type Mock, vi } from 'vitest';
+import { AnswerFlag, CloseCode, Event, Request } from '../../src/ipc/frame.js';
 import { AF_INET } from '../../src/os/constants.js';
 import { Hold, Life } from '../../src/reactor/life.js';
 import { get, Http1World, OK } from '../helpers/http1-world.js';
@@ -47,6 +47,89 @@ describe('the first rung: nothing more is taken in', () => {
     expect(world.bodySoFar()).toBe(body);
     world.answers(1);
     expect([world.got, world.heardRequests(), world.connection.holds]).toEqual([OK, [], Hold.quiet]);
+  });
+});
+
+describe('before the first rung clients of HTTP that may have a request on the way', () => {
+  const LOOK_MS = 20;
+  function leaving(): { world: Http1World; done: Mock<() => void> } {
+    const world = new Http1World();
+    const done = vi.fn<() => void>();
+    world.asks(get('/'));
+    world.heardRequests();
+    world.answers(1);
+    return { world, done };
+  }
+  const passes = (world: Http1World, ms: number): void => {
+    world.pass(ms);
+    vi.advanceTimersByTime(LOOK_MS);
+    world.turn();
+  };
+
+  it('are answered once more, and that answer closes', () => {
+    const { world, done } = leaving();
+    world.shutdown.sayFarewell(done);
+    world.asks(get('/next') + get('/behind'));
+    const [request, ...others] = world.heardRequests();
+    expect([request?.target, request?.bits.includes('keepAlive'), others]).toEqual(['/next', false, []]);
+    expect(done).not.toHaveBeenCalled();
+    world.answers(2, OK, AnswerFlag.last | AnswerFlag.close);
+    expect(world.connection.life).not.toBe(Life.open);
+    passes(world, LOOK_MS);
+    passes(world, 300);
+    expect(done).toHaveBeenCalledOnce();
+  });
+
+  it.each([
+    ['that it has answered', leaving],
+    ['that have sent nothing yet', () => ({ world: new Http1World(), done: vi.fn<() => void>() })],
+  ])('%s have 0.3 s, then nothing more is taken in', (_, make) => {
+    const { world, done } = make();
+    world.shutdown.sayFarewell(done);
+    passes(world, 299);
+    expect(done).not.toHaveBeenCalled();
+    passes(world, 1);
+    expect(done).toHaveBeenCalledOnce();
+    world.asks(get('/late'));
+    expect([world.heardRequests(), world.connection.holds]).toEqual([[], Hold.quiet]);
+  });
+
+  it('keep the server for half a second at most, or a quarter of maxWaitMs', () => {
+    for (const [maxWaitMs, ms] of [
+      [3000, 500],
+      [400, 100],
+    ] as const) {
+      const world = new Http1World({}, { options: { maxWaitMs } });
+      const done = vi.fn();
+      world.shutdown.sayFarewell(done);
+      world.asks('GET / HTTP/1.1\r\n');
+      for (let past = 0; past < ms - 1; past += 49) {
+        world.asks('a: b\r\n');
+        passes(world, Math.min(49, ms - 1 - past));
+      }
+      expect(done).not.toHaveBeenCalled();
+      passes(world, 1);
+      expect(done).toHaveBeenCalledOnce();
+    }
+  });
+
+  it('are not waited for where there are none', () => {
+    const { world } = open();
+    const done = vi.fn();
+    world.shutdown.sayFarewell(done);
+    expect(done).toHaveBeenCalledOnce();
+    const idle = leaving();
+    idle.world.pass(300);
+    idle.world.shutdown.sayFarewell(idle.done);
+    expect(idle.done).toHaveBeenCalledOnce();
+  });
+
+  it('are not waited for any more once every connection is to be closed', () => {
+    const { world, done } = leaving();
+    world.shutdown.sayFarewell(done);
+    world.shutdown.closeAll(1000, vi.fn());
+    passes(world, 600);
+    expect(done).not.toHaveBeenCalled();
   });
 });
 

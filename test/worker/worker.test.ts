@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CloseCode, CloseFlag, Event, PieceFlag, Request, SendFlag } from '../../src/ipc/frame.js';
 import { WorkerField } from '../../src/memory/boards.js';
 import type { PortCallbacks, WorkerCallbacks } from '../../src/worker/callbacks.js';
+import type { OwnSockets } from '../../src/worker/own-sockets.js';
 import type { FrameService, ServiceHost } from '../../src/worker/service.js';
-import type { OwnSockets } from '../../src/worker/worker.js';
 import { type FakeConnection, type Frame, settle, sourceThat, WorkerWorld, type WorkerWorldOptions } from './world.js';
 
 const receive = (fd: number, payload: string, flags = 0): Frame => ({ type: Event.receive, fd, payload, flags });
@@ -626,6 +626,7 @@ function fakeSockets(steps: string[], release: (done: () => void) => void): OwnS
       release(done);
     },
     quiesce: () => void steps.push('quiesce'),
+    isQuiet: true,
     closeAll: (deadlineMs, done) => {
       steps.push(`closeAll ${deadlineMs}`);
       done();

@@ -38,6 +38,9 @@ import { stickyOf } from './sticky.js';
 import { Times } from './times.js';
 import { Uploads } from './uploads.js';
 
+/** Who has sent nothing for so long sends nothing right now. */
+const SOON_MS = 300;
+
 /** While a reply is pending, the reactor reads at most this much behind the request, to see the client's end. */
 const READ_AHEAD_BYTES = 65_536;
 
@@ -266,6 +269,11 @@ export class Http1 implements Protocol {
 
   isBusy(connection: Connection): boolean {
     return stateOf(connection).isOwed;
+  }
+
+  expectsRequest(connection: Connection): boolean {
+    const { now, table } = this.#parts.context;
+    return now - table.lastReceivedAt(connection.slot) < SOON_MS;
   }
 
   answeringWorker(connection: Connection): number {

@@ -90,6 +90,7 @@ export class Intake {
     const bodyBytes = Math.max(0, head.contentLength);
     const length = headBytes + bodyBytes;
     if (bodyBytes > 0 && (at + length > to || length > this.#mostInPlace)) return 0;
+    if (this.#parts.context.isEnding) head.keepAlive = false;
     cursor.headBytes = headBytes;
     http.hasBegun = true;
     http.isFresh = false;
@@ -123,6 +124,7 @@ export class Intake {
     }
     http.looked = 0;
     http.isFresh = false;
+    if (this.#parts.context.isEnding) head.keepAlive = false;
     cursor.headBytes = length;
     return this.#takeWithHead(cursor);
   }
