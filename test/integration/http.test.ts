@@ -1,6 +1,5 @@
 // HTTP through the whole server, by clients that speak it by hand. Holds in both modes.
 import { createHash } from 'node:crypto';
-import { Agent, get as httpGet } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { reset } from '../helpers/dial.js';
 import { HttpClient, post, request } from '../helpers/http-client.js';
@@ -43,8 +42,6 @@ const small = { workerNum: 1, reactorNum: 1 };
 const long = { workerNum: 1, workerMaxConcurrency: 2, bodyLimit: '64m' };
 /** Each test waits for it, or asks again at once. */
 const hasty = { ...small, requestTimeoutMs: 200, headersTimeoutMs: 200, keepAliveTimeoutMs: 1000 };
-
-const CLIENTS = 20;
 
 describe('workerMaxConcurrency', () => {
   it('lets further requests wait in their worker', async () => {
@@ -460,38 +457,6 @@ describe('a worker that dies', () => {
 });
 
 describe('the end of the server', () => {
-  overPlainTcp('loses no request of clients that ask again and again on connections kept alive', async () => {
-    const { server, client } = await connectAlone(small);
-    await client.close();
-    const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
-    const ends: unknown[] = [];
-    let answered = 0;
-    const ask = (): Promise<string> =>
-      new Promise((resolve) => {
-        const { port } = server;
-        const sent = httpGet({ agent, port, host: '127.0.0.1', path: '/' }, (response) => {
-          answered++;
-          response.resume().once('end', () => resolve(response.headers.connection ?? ''));
-        });
-        sent.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
-      });
-    const loop = async (): Promise<void> => {
-      let how = '';
-      while (how === '') {
-        how = await ask();
-        await new Promise((resolve) => setTimeout(resolve, 2));
-      }
-      ends.push(how);
-    };
-    const loops = Array.from({ length: CLIENTS }, loop);
-    await poll('all ask again', () => answered > 10 * CLIENTS);
-    server.server.signal('SIGTERM');
-    await Promise.all(loops);
-    agent.destroy();
-    expect(new Set(ends)).toEqual(new Set(['close']));
-    expect(await server.server.exited).toEqual({ code: 0, signal: null });
-  });
-
   it('tells clients not to come again, and loses no answer', async () => {
     const { server, client } = await connectAlone(small);
     client.send(request('/wait?ms=1000'));

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Agent, get as httpGet } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Load, type LoadResult, TcpClient } from '../helpers/tcp-client.js';
@@ -21,6 +22,8 @@ async function expectOrderlyEnd(server: ServerProcess): Promise<void> {
   expect(await server.exited).toEqual({ code: 0, signal: null });
   server.assertNothingLeft();
 }
+
+const CLIENTS = 20;
 
 describe('a shutdown under load answers all that was read and ends with code 0', () => {
   type End = (server: ServerProcess) => void | Promise<void>;
@@ -78,6 +81,37 @@ describe('a shutdown under load answers all that was read and ends with code 0',
 });
 
 describe('a shutdown', () => {
+  it('loses no request of clients that ask again and again on connections kept alive', async () => {
+    const server = await startServer('http.js', { options: { workerNum: 2 } });
+    const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+    const ends: unknown[] = [];
+    let answered = 0;
+    const ask = (): Promise<string> =>
+      new Promise((resolve) => {
+        const { port } = server;
+        const sent = httpGet({ agent, port, host: '127.0.0.1', path: '/' }, (response) => {
+          answered++;
+          response.resume().once('end', () => resolve(response.headers.connection ?? ''));
+        });
+        sent.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+      });
+    const loop = async (): Promise<void> => {
+      let how = '';
+      while (how === '') {
+        how = await ask();
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      ends.push(how);
+    };
+    const loops = Array.from({ length: CLIENTS }, loop);
+    await poll('all ask again', () => answered > 10 * CLIENTS);
+    server.signal('SIGTERM');
+    await Promise.all(loops);
+    agent.destroy();
+    expect(new Set(ends)).toEqual(new Set(['close']));
+    expect(await server.exited).toEqual({ code: 0, signal: null });
+  });
+
   it('can be asked for in a worker', async () => {
     const server = await startServer('commands.js', { options: { workerNum: 2 } });
     const client = await TcpClient.connect(server.port);
