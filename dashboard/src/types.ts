@@ -12,8 +12,8 @@ export interface Session {
 /** The answer to a reload. */
 export interface Reloaded {
   readonly generation: number;
-  /** What the script has changed and only a restart applies. */
-  readonly needsRestart: readonly string[];
+  /** What the script has changed and only a restart applies; missing: nothing. */
+  readonly needsRestart?: readonly string[];
 }
 
 export interface Worker {

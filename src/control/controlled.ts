@@ -73,8 +73,8 @@ export interface NodeReload {
 /** The new workers serve. */
 export interface Reloaded {
   readonly generation: number;
-  /** What the script has changed since the start of the server and only a restart applies. */
-  readonly needsRestart: readonly string[];
+  /** What the script has changed since the start of the server and only a restart applies; missing: nothing. */
+  readonly needsRestart?: readonly string[];
 }
 
 /** A reload of all nodes, ordered at this one: the others by name, this one last; then those that were lost before, all skipped. */

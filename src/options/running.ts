@@ -140,6 +140,8 @@ function adopt<T extends ResolvedOptions | ResolvedListen>(
     const before = texts[name];
     const now = textOf(name, Reflect.get(own, name));
     if (reloads === true || before === undefined || before === now) continue;
+    // Given by an operator, it is the master's alone.
+    if (name === 'admin' && now === NOTHING) continue;
     if (isMisfit(name, now, before)) misfits.push(describe(name, now, before));
     else if (name !== 'tls' || mode !== 'base') differing.push([name, describe(name, now, before)]);
     // What is not in the texts (secrets, functions) is the process's own.

@@ -227,7 +227,7 @@ export class ControlledServer implements Controlled {
       throw new ServerError('ERR_RELOAD', { why: 'there are no task workers' });
     }
     const needsRestart = await this.#parts.master.reloaded(tasksOnly);
-    return { generation: this.#region.generation, needsRestart };
+    return { generation: this.#region.generation, ...(needsRestart.length > 0 && { needsRestart }) };
   }
 
   nodes(): ClusterStatus {

@@ -125,7 +125,7 @@ export class CliWorld {
     const server: Partial<Controlled> = {
       ...{ status: () => STATUS, stats: () => STATS, workers: () => [WORKER], metrics: () => [] },
       connections: noted('connections', { connections: [], next: 0 }),
-      reload: noted('reload', Promise.resolve({ generation: 3, needsRestart: [] })),
+      reload: noted('reload', Promise.resolve({ generation: 3 })),
       shutdown: noted('shutdown', undefined),
       stopWorker: noted('stopWorker', { pid: 77 }),
       closeConnection: noted('closeConnection', undefined),

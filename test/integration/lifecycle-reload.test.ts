@@ -247,7 +247,7 @@ describe('a reload of a script whose options have changed', () => {
   it('takes those of the workers, keeps the others as the server has them, and says which', async () => {
     const server = await startServer('tasks.js', { options: { workerNum: 2, taskWorkerNum: 1 }, copy: true });
     const client = await TcpClient.connect(server.port);
-    expect(await reload(server)).toEqual({ generation: 1, needsRestart: [] });
+    expect(await reload(server)).toEqual({ generation: 1 });
     // By these the processes know where they are among the others, and what reactors expect of them.
     const changed = { workerNum: 3, taskWorkerNum: 4, reactorNum: 7, maxQueuedBytes: '1m' };
     server.edit(withOptions({ ...changed, maxRequest: 4, maxRequestJitter: 0, port: 1 }));

@@ -134,6 +134,11 @@ describe('a process of a running server', () => {
     expect(differences).toEqual(['cluster', 'admin']);
   });
 
+  it('is not told of an admin listener, which an operator may have given to the master alone', () => {
+    const { options, differences } = now(started({ admin: { port: 1, token: 'a-long-secret-token' } }), {});
+    expect([options.admin, differences]).toEqual([null, []]);
+  });
+
   it('has no cluster where the server has none, and renews certificates of its own in BASE mode without a word', () => {
     const { options, differences } = now(started({}), REDIS);
     expect([options.cluster, differences]).toEqual([null, ['cluster']]);

@@ -116,7 +116,7 @@ function Actions({ now: { status, doing } }: { now: State }) {
   );
 }
 
-function describeReload({ generation, needsRestart }: Reloaded): string {
+function describeReload({ generation, needsRestart = [] }: Reloaded): string {
   const rest = needsRestart.length === 0 ? '' : `. Only a restart applies: ${needsRestart.join(', ')}`;
   return `Reloaded: generation ${generation}${rest}`;
 }

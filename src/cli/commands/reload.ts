@@ -46,7 +46,7 @@ async function reload(choice: Choice, { allNodes, tasks, timeout }: Flags, say: 
     return say(`The server with pid ${found.pid} was sent the signal to reload; its log has the result.`);
   }
   const { generation, needsRestart = [] } = await askFound(found, ({ call }) =>
-    call<Pick<Reloaded, 'generation'> & Partial<Reloaded>>('reload', { tasksOnly }, (timeout ?? WAIT_SECONDS) * 1000),
+    call<Reloaded>('reload', { tasksOnly }, (timeout ?? WAIT_SECONDS) * 1000),
   );
   say(`${tasksOnly ? 'Task workers' : 'Workers'} were replaced: generation ${generation}.`);
   if (needsRestart.length === 0) return;
