@@ -133,6 +133,8 @@ export const ClosingFlag = {
   awaitsAnswer: 1,
   /** The client has begun. */
   byClient: 2,
+  /** The `close` of this connection is the next frame: both are for one process. */
+  closeFollows: 4,
 } as const;
 
 export const CloseFlag = {

@@ -205,6 +205,7 @@ export class Ending {
     const { table } = this.#context;
     table.setFlag(connection.slot, SlotFlag.closeSent, true);
     if (!isHalf) table.setState(connection.slot, SlotState.closing);
+    if (!isHalf) connection.protocol.beforeClose?.(connection);
     this.#context.ring(connection.worker).sendEvent(Event.close, how, code, connection.sessionId, message);
   }
 

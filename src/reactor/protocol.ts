@@ -50,6 +50,8 @@ export interface Protocol {
   publish?(connection: Connection, batch: Batch): void;
   /** The client has taken all queued bytes. */
   flushed(connection: Connection): void;
+  /** Its worker is told of its end, by the next frame. */
+  beforeClose?(connection: Connection): void;
   /** Further work of a worker for it has no effect: may be called several times. @param code CloseCode */
   lost(connection: Connection, code: number): void;
   /** The connection is `answering`, and nothing of the reply has left for halfCloseTimeoutMs. */

@@ -48,6 +48,8 @@ export class WebSocketService implements FrameService<string | Buffer> {
   /** Of messages of which a part has come. */
   readonly #pieces = new Map<number, Buffer[]>();
   #inflater: Inflater | undefined;
+  /** Whose `close` follows; −1: nobody's. */
+  #endsNext = -1;
   /** Of the frame that was taken. */
   #type = 0;
   #flags = 0;
@@ -61,7 +63,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
   }
 
   get isIncomplete(): boolean {
-    return this.#pieces.size > 0;
+    return this.#pieces.size > 0 || this.#endsNext >= 0;
   }
 
   take(ring: RingReader): string | Buffer {
@@ -168,6 +170,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
     this.#pieces.delete(fd);
     const initiator = this.#flags & ClosingFlag.byClient ? 'client' : 'server';
     this.#parts.closings.set(fd, { code: this.#code, reason, initiator });
+    if (this.#flags & ClosingFlag.closeFollows) this.#endsNext = fd;
     if (this.#flags & ClosingFlag.awaitsAnswer) {
       this.#host.outbox.request(requestFrame(Request.disconnect, fd, 0, this.#code));
     }
@@ -175,6 +178,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
 
   connectionEnded(fd: number): void {
     this.#pieces.delete(fd);
+    if (fd === this.#endsNext) this.#endsNext = -1;
   }
 
   /** WebSockets are handed off as they are. */

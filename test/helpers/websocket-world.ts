@@ -118,6 +118,7 @@ export class Socket {
       this.others.push(frame);
       return;
     }
+    if ((flags & ClosingFlag.closeFollows) !== 0) return; // again, for whoever gets `close`
     const reason = Buffer.from(text, 'latin1').toString();
     this.closings.push([detail, reason, (flags & ClosingFlag.byClient) !== 0]);
     if ((flags & ClosingFlag.awaitsAnswer) === 0) return;

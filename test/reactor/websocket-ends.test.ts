@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ClosingFlag, Event, Request } from '../../src/ipc/frame.js';
-import { WorkerField } from '../../src/memory/boards.js';
 import type { Connection } from '../../src/reactor/connection.js';
 import type { WebSocketLimits } from '../../src/reactor/context.js';
 import { tickMsFor } from '../../src/reactor/protocols/websocket/pings.js';
@@ -14,7 +13,6 @@ const webSocket: WebSocketLimits = {
   ...{ maxMessageBytes: 1 << 20, pingIntervalMs: 0, slowConsumer: 'drop', roomHighWatermark: 1 << 20 },
 };
 const GOING_AWAY = Buffer.from([0x03, 0xe9]);
-const NEXT_PID = 4711;
 
 function openOne(): { world: ReactorWorld; one: Connection } {
   const world = new ReactorWorld({ port: { webSocket } });
@@ -31,31 +29,24 @@ const endsTold = (world: ReactorWorld) =>
     .map(({ type, flags, detail }) => (type === Event.close ? 'close' : [detail, flags]));
 
 describe('a close of a client', () => {
-  it('is told once to a worker that stays', () => {
+  const AGAIN = [1001, ClosingFlag.byClient | ClosingFlag.closeFollows];
+
+  it('is told at once, and again right before the end: whoever gets that knows the code', () => {
     const { world, one } = openOne();
     world.clientSends(one, clientFrame(8, GOING_AWAY));
     expect(endsTold(world)).toEqual([[1001, ClosingFlag.byClient | ClosingFlag.awaitsAnswer]]);
     world.sends(one, [{ type: Request.disconnect, detail: 1001 }]);
-    expect(endsTold(world)).toEqual(['close']);
+    expect(endsTold(world)).toEqual([AGAIN, 'close']);
   });
 
-  it('is told with its code to the successor of the process that has answered it', () => {
-    const { world, one } = openOne();
-    world.clientSends(one, clientFrame(8, GOING_AWAY));
-    endsTold(world);
-    world.workers.setField(0, WorkerField.pid, NEXT_PID);
-    world.sends(one, [{ type: Request.disconnect, detail: 1001 }]);
-    expect(endsTold(world)).toEqual([[1001, ClosingFlag.byClient], 'close']);
-  });
-
-  it('is told so in BASE mode, too', () => {
+  it('is told so in BASE mode, too, by the next process', () => {
     const { world, one } = openOne();
     world.clientSends(one, clientFrame(8, GOING_AWAY));
     endsTold(world);
     const next = world.successor();
     const same = next.context.connectionOf(one.sessionId) as Connection;
     next.sends(same, [{ type: Request.disconnect, detail: 1001 }]);
-    expect(endsTold(next)).toEqual([[1001, ClosingFlag.byClient], 'close']);
+    expect(endsTold(next)).toEqual([AGAIN, 'close']);
   });
 });
 

@@ -291,3 +291,14 @@ describe('a closing', () => {
     expect(served.sent).toMatchObject([{ type: Request.disconnect, fd, detail: 1000 }]);
   });
 });
+
+it('the code of an end and the end itself are for one process: between them none takes over', () => {
+  const served = new Served();
+  served.gets(closing(7, 1001, ClosingFlag.byClient | ClosingFlag.awaitsAnswer));
+  expect(served.service.isIncomplete).toBe(false);
+  served.gets(closing(7, 1001, ClosingFlag.byClient | ClosingFlag.closeFollows));
+  served.service.connectionEnded(8);
+  expect(served.service.isIncomplete).toBe(true);
+  served.service.connectionEnded(7);
+  expect(served.service.isIncomplete).toBe(false);
+});

@@ -4,12 +4,11 @@
  * in the reactor.
  */
 import { CloseCode, ClosingFlag, Event } from '../../../ipc/frame.js';
-import { WorkerField } from '../../../memory/boards.js';
 import { addressOf, allocateStable } from '../../../os/libc.js';
 import { writeClosePayload } from '../../../protocol/websocket/close-codes.js';
 import { Opcode } from '../../../protocol/websocket/frame-header.js';
 import type { Connection } from '../../connection.js';
-import { CloseSent, Life } from '../../life.js';
+import { Life } from '../../life.js';
 import type { StreamParts } from '../definition.js';
 import { type SocketState, stateOf } from './socket-state.js';
 
@@ -87,8 +86,7 @@ export class Closing {
   /** The connection is closing by another rule of the server. @param cause CloseCode */
   lost(connection: Connection, cause: number): void {
     const state = stateOf(connection);
-    if (state.endCode >= 0) return this.#tellAgain(connection, state);
-    if (connection.life !== Life.closing) return;
+    if (state.endCode >= 0 || connection.life !== Life.closing) return;
     const code = codes.get(cause);
     if (code === undefined) return;
     this.#note(connection, state, { code, reason: '', cause });
@@ -143,18 +141,15 @@ export class Closing {
   #tell(connection: Connection, state: SocketState, flags: number): void {
     const { context } = this.#parts;
     const { endCode, endReason } = state;
-    state.toldPid = this.#pidOf(connection);
     context.ring(connection.worker).sendEvent(Event.closing, flags, endCode, connection.sessionId, endReason);
   }
 
-  /** The process that was told is gone: the one that gets `close` must know the code, too. */
-  #tellAgain(connection: Connection, state: SocketState): void {
-    if (connection.closeSent === CloseSent.whole || state.toldPid === this.#pidOf(connection)) return;
-    this.#tell(connection, state, state.endCause === CloseCode.CLIENT_CLOSED ? ClosingFlag.byClient : 0);
-  }
-
-  #pidOf({ worker }: Connection): number {
-    return this.#parts.context.workers.field(worker, WorkerField.pid);
+  /** The process that was told may be gone, or let go of its id just now: the one that gets `close` must know the code. */
+  beforeClose(connection: Connection): void {
+    const state = stateOf(connection);
+    if (state.endCode < 0) return;
+    const by = state.endCause === CloseCode.CLIENT_CLOSED ? ClosingFlag.byClient : 0;
+    this.#tell(connection, state, by | ClosingFlag.closeFollows);
   }
 
   #finish(connection: Connection, state: SocketState): void {

@@ -67,8 +67,6 @@ export class SocketState {
   endBy = 0;
   /** CloseCode: why it ends. */
   endCause = 0;
-  /** The process of its worker that was told of the end; 0: none that is there. */
-  toldPid = 0;
   /** Pings that the client has not answered. */
   pings = 0;
   /** In ms of `monotonicMs()`. */

@@ -401,6 +401,10 @@ export class WebSockets implements Protocol {
     this.#closing.dismiss(connection);
   }
 
+  beforeClose(connection: Connection): void {
+    this.#closing.beforeClose(connection);
+  }
+
   save(connection: Connection): SavedSocket {
     const socket = packSocket(stateOf(connection), this.#rooms.namesOf(connection));
     return { ...socket, latest: this.#queue.save(connection) };
