@@ -14,6 +14,7 @@ import { importModule } from '../../util/import-module.js';
 import { withAdvice } from '../certificate-advice.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
+import { withoutSecrets } from '../without-secrets.js';
 import {
   type Channel,
   type Engine,
@@ -223,8 +224,8 @@ function greeted(options: ResolvedDriverOptions, abort: AbortSignal): Promise<vo
 function connectError({ address, password }: ResolvedDriverOptions, error: Error): ServerError {
   if (error instanceof ServerError) return error;
   const { code } = (error.cause ?? error) as NodeJS.ErrnoException;
-  const message = withAdvice(error.message === '' ? error.name : error.message, code);
-  const why = password === undefined ? message : message.replaceAll(password, '(hidden)');
+  const said = withAdvice(error.message === '' ? error.name : error.message, code);
+  const why = withoutSecrets(said, [password]);
   return new ServerError('ERR_CLUSTER_CONNECT', { engine: 'NATS', address, why });
 }
 

@@ -9,6 +9,7 @@ import { importModule } from '../../util/import-module.js';
 import { withAdvice } from '../certificate-advice.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
+import { withoutSecrets } from '../without-secrets.js';
 import {
   type Channel,
   type Engine,
@@ -290,8 +291,7 @@ function refuseOld(info: string, { address }: ResolvedDriverOptions): void {
 }
 
 function connectError({ address, password }: ResolvedDriverOptions, error: NodeJS.ErrnoException): ServerError {
-  const message = withAdvice(error.message, error.code);
-  const why = password === undefined ? message : message.replaceAll(password, '(hidden)');
+  const why = withoutSecrets(withAdvice(error.message, error.code), [password]);
   return new ServerError('ERR_CLUSTER_CONNECT', { engine: 'Redis', address, why });
 }
 
