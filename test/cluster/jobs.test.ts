@@ -89,6 +89,20 @@ describe.each(engines.filter(({ isHere }) => isHere))('durable jobs on $engine',
     await eventually(() => expect(queue.stats()).toMatchObject({ failed: 4, done: 0 })); // the engine knows it first
   });
 
+  test('the reason of a dead job has the causes too, each once, and its stack theirs', async () => {
+    const refused = Object.assign(new AggregateError([], ''), { code: 'ECONNREFUSED' });
+    const run: RunJob = async () => {
+      const cause = new Error('cannot ask 127.0.0.1:80', { cause: refused });
+      throw new TypeError('fetch failed', { cause: new Error('fetch failed', { cause }) });
+    };
+    await queue.work(name, run, one);
+    await queue.enqueue(name, 0);
+    await eventually(async () => expect(await queue.dead(name)).toHaveLength(1));
+    const [dead] = await queue.dead(name);
+    expect(dead?.reason).toBe('fetch failed: cannot ask 127.0.0.1:80: ECONNREFUSED');
+    expect(dead?.stack).toMatch(/^TypeError: fetch failed\n[\s\S]*\n\[cause\]: Error: cannot ask 127.0.0.1:80\n/);
+  });
+
   test('a pause between attempts is waited for', async () => {
     const at: number[] = [];
     const run: RunJob = async () => {
