@@ -330,6 +330,33 @@ describe('tswoole reload', () => {
     expect(exitCode).toBeUndefined();
   });
 
+  it('of all nodes asks one server of each cluster: nodes that its round has met are passed over', async () => {
+    const round = (id: string, mates: readonly string[], fails: boolean): [string, object] => {
+      const nodes = [id, ...mates].map((mate) => ({
+        ...CLUSTER.nodes[0],
+        id: mate,
+        incarnation: `i-${mate}`,
+        self: mate === id,
+      }));
+      const reloadNodes = async (): Promise<NodesReload> => {
+        rounds.push(id);
+        if (fails) throw new ServerError('ERR_NODE_RELOAD', { node: id, left: '', why: 'it threw' });
+        return { running: false, nodes: [{ node: id, state: 'reloaded', why: '' }] };
+      };
+      return [id, { reloadNodes, nodes: () => ({ ...CLUSTER, nodes }) }];
+    };
+    const rounds: string[] = [];
+    const pids = [process.pid, process.ppid, 1];
+    for (const [name, does] of [round('a', ['b'], true), round('b', ['a'], false), round('c', [], false)]) {
+      await world.serve(does, pids.shift(), { name });
+    }
+    const { out, err, exitCode } = await world.run('reload', '--all-nodes', 'a', 'b', 'c');
+    expect(rounds).toEqual(['a', 'c']);
+    expect(out).toMatch(/^b: The cluster of its node b has had its round\.\n1 node has new workers/);
+    expect(err).toContain('a: The reload of all nodes stopped at node "a"');
+    expect(exitCode).toBe(ExitCode.failed);
+  });
+
   it('of all nodes that fails says which one, behind those that are done', async () => {
     const error = new ServerError('ERR_NODE_RELOAD', { node: 'b', left: 'a', why: 'it threw' });
     const nodes = [
