@@ -3,6 +3,7 @@
  * it keeps a user process. What needs an engine is loaded by the broker process alone.
  */
 import { hostname } from 'node:os';
+import { ofAddress } from '../cluster/address.js';
 import type { BrokerJobs } from '../cluster/broker/jobs.js';
 import type { MasterLink } from '../cluster/broker/master-link.js';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
@@ -127,9 +128,14 @@ export class ClusterNode {
   }
 
   /** A call on a connection of any node. Rejects with ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED, or as `cluster.request` */
-  call(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
+  async call(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
     const { incarnation } = this.#self();
-    return this.cluster.call(address, call, (fd) => callHere(this.#parts.server, { ...call, incarnation, fd }));
+    const here = (fd: number): unknown => callHere(this.#parts.server, { ...call, incarnation, fd });
+    try {
+      return await this.cluster.call(address, call, here);
+    } catch (error) {
+      throw ofAddress(error, address);
+    }
   }
 
   /** Behind those of the user. */

@@ -61,6 +61,23 @@ describe.skipIf(!hasRedis)('durable jobs in a database that Redis does not give'
     queues.problems.splice(0);
   });
 
+  it('are refused by the words of Redis where it wants another password, or one', async () => {
+    const engine = await redis();
+    await askRedis(engine, RIGHTS);
+    await askRedis(engine, 'CONFIG SET requirepass x');
+    for (const [user, why] of [
+      ['', 'which is down: NOAUTH Authentication required. Correct user, password'],
+      [
+        'app:wrong@',
+        'which is down: WRONGPASS invalid username-password pair or user is disabled. Correct user, password',
+      ],
+    ]) {
+      const queue = await queues.open({ url: `redis://${user}127.0.0.1:${engine.port}/1` });
+      await expect(queue.enqueue('q', 1)).rejects.toThrow(why);
+      queues.problems.splice(0);
+    }
+  });
+
   it('go on where they were once it may be selected again, and to no other one meanwhile', async () => {
     const engine = await redis();
     await askRedis(engine, RIGHTS);

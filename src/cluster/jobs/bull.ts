@@ -2,7 +2,7 @@ import type { JobsOptions, Queue } from 'bullmq';
 import { ServerError } from '../../errors/index.js';
 import { monotonicMs } from '../../util/clock.js';
 import { importModule } from '../../util/import-module.js';
-import { loadPeer } from '../load-peer.js';
+import { FOR_JOBS, loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
 import { type Bull, down, type Engine, type EngineOptions, type EngineState, type Unlock, whyOf } from './engine.js';
 import { checkJobData, type DataLimits } from './job-data.js';
@@ -81,7 +81,7 @@ class BullJobQueue implements Jobs.JobQueue {
   }
 
   async open(): Promise<void> {
-    this.#bull = await loadPeer('bullmq', () => importModule<typeof import('bullmq')>('bullmq'));
+    this.#bull = await loadPeer('bullmq', () => importModule<typeof import('bullmq')>('bullmq'), FOR_JOBS);
     const isRedis = this.#engineOptions.url.protocol.startsWith('redis');
     const kind = isRedis ? RedisEngine : PostgresEngine;
     this.#engine = await kind.open(this.#bull, this.#engineOptions);

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 
-/** Redis wants a password first: why it did not take the one it was given, AUTH tells. */
+/** Redis wants a password first: why it did not take the one that it was given, AUTH tells. */
 const NO_AUTH = /^NOAUTH/;
 
 /**
@@ -16,8 +16,9 @@ export function keepDatabase(client: Redis): Redis {
       return await select(Number(database));
     } catch (cause) {
       const { message } = cause as Error;
-      const isTold = NO_AUTH.test(message) && client.options.password !== undefined;
-      if (!isTold) client.emit('error', new Error(`database ${database} cannot be selected: ${message}`, { cause }));
+      if (!NO_AUTH.test(message)) {
+        client.emit('error', new Error(`database ${database} cannot be selected: ${message}`, { cause }));
+      } else if (!client.options.password) client.emit('error', cause as Error);
       client.disconnect(true);
       return await new Promise<never>(() => {});
     }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis, RedisOptions } from 'ioredis';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import { importModule } from '../../util/import-module.js';
-import { loadPeer } from '../load-peer.js';
+import { FOR_JOBS, loadPeer } from '../load-peer.js';
 import {
   type Bull,
   type BullSettings,
@@ -38,7 +38,7 @@ export class RedisEngine implements Engine {
   #started: Deferred<void> | undefined;
 
   static async open(bull: Bull, options: EngineOptions): Promise<RedisEngine> {
-    const { Redis } = await loadPeer('ioredis', () => importModule<typeof import('ioredis')>('ioredis'));
+    const { Redis } = await loadPeer('ioredis', () => importModule<typeof import('ioredis')>('ioredis'), FOR_JOBS);
     return new RedisEngine(bull, options, Redis);
   }
 
