@@ -183,7 +183,7 @@ export function isSecret(name: string): boolean {
 export function withoutSecrets(options: ResolvedOptions): Readonly<Record<string, unknown>> {
   const shown = secretOptions.map((name) => {
     const { withoutSecrets: show } = definitions[name].kind as Kind<unknown, unknown>;
-    return [name, show?.(options[name])];
+    return [name, show?.(options[name], options)];
   });
   return { ...options, ...Object.fromEntries(shown) };
 }

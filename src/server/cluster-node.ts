@@ -18,7 +18,7 @@ import { ServerError, told } from '../errors/index.js';
 import { ClusterRecord } from '../memory/cluster-record.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
-import type { ResolvedJobsOptions } from '../options/jobs.js';
+import { drainMsOf, type ResolvedJobsOptions } from '../options/jobs.js';
 import type { Log } from '../util/log.js';
 import { version } from '../version.js';
 import { hasServerDied } from './cluster-end.js';
@@ -297,7 +297,7 @@ export class ClusterNode {
       reloads: () => region.reloads + (region.isReloading ? 1 : 0),
       taskWorkers: Array.from({ length: taskWorkerNum }, (_, nth) => maxWorkerNum + nth),
       places: taskWorkerNum * taskConcurrency,
-      drainMs: Math.min(jobs.drainMs, maxWaitMs * DRAIN_PART),
+      drainMs: drainMsOf(jobs, maxWaitMs),
     });
   }
 
@@ -321,9 +321,6 @@ function logFailed(log: Log, ...[{ id, attempt }, error, isLast]: FailedJob): vo
   if (isLast) log.warn('a durable job is dead: its last attempt has failed', { job: id, attempt, error });
   else log.info('an attempt of a durable job has failed; there will be another', { job: id, attempt, error });
 }
-
-/** Task workers and connections have the rest of the time. */
-const DRAIN_PART = 0.6;
 
 function engineOf({ username, password, tls, ...options }: ResolvedJobsOptions): JobQueueOptions {
   const { url, prefix, deadlineMs, maxJobBytes } = options;
