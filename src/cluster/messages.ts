@@ -34,10 +34,12 @@ export interface NamedCounts extends JobCounts {
 }
 
 /** A job that failed for the last time, as an operator sees it: long texts are cut. */
-export type DeadJob = Pick<JobInfo, 'id' | 'attemptsMade' | 'enqueuedAt' | 'startedAt' | 'endedAt' | 'reason'> & {
-  /** The beginning of its JSON. */
-  readonly data: string;
-};
+export interface DeadJob extends Omit<JobInfo, 'state' | 'data'> {
+  /** Missing: its JSON is long. */
+  readonly data?: unknown;
+  /** The beginning of the JSON of such data. */
+  readonly dataStart?: string;
+}
 
 /** A handler that a task worker has for jobs of that name. */
 export interface OfferedWork extends Partial<WorkOptions> {

@@ -425,8 +425,16 @@ describe('tswoole nodes', () => {
 describe('tswoole jobs', () => {
   const mail = { name: 'mail', isWorked: true, waiting: 12_345, delayed: 1, running: 2, done: 3, dead: 4 };
   const dead = (nth: number) => ({
-    ...{ id: `mail:${nth}`, attemptsMade: 5, enqueuedAt: 1, startedAt: 2, endedAt: 1_700_000_000_000 },
-    ...{ reason: 'no\u001b route', data: '{}' },
+    ...{
+      id: `mail:${nth}`,
+      name: 'mail',
+      attempts: 5,
+      attemptsMade: 5,
+      enqueuedAt: 1,
+      startedAt: 2,
+      endedAt: 1_700_000_000_000,
+    },
+    ...{ reason: 'no\u001b route', stack: 'at x', data: { to: nth } },
   });
   const notDead = (id: string): never => {
     throw new ServerError('ERR_JOB_NOT_DEAD', { id });
