@@ -163,6 +163,8 @@ export interface JobControl {
   dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** Runs a dead job again, with all its attempts. Rejects with ERR_JOB_NOT_DEAD too. */
   retry(job: string): Promise<void>;
+  /** Whether there was one. Rejects with ERR_JOB_NOT_REMOVED too. */
+  remove(job: string): Promise<boolean>;
 }
 
 export interface ServerStatus {
@@ -285,6 +287,8 @@ export interface Controlled {
   deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** As `JobControl.retry`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   retryJob(job: string): Promise<void>;
+  /** As `JobControl.remove`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  removeJob(job: string): Promise<{ readonly removed: boolean }>;
   /** Begins the shutdown, which is complete when the process has ended. */
   shutdown(): void;
   /** @throws ServerError ERR_WORKER_ID */

@@ -1041,6 +1041,11 @@ export const errorTable = {
     sentence: ({ id }) => `Job "${id}" cannot be retried: it is not there, or not dead.`,
     advice: 'Take the id from dead(); the engine keeps only as many as "keep" says.',
   }),
+  ERR_JOB_NOT_REMOVED: entry({
+    fields: { id: 'string', why: 'string' },
+    sentence: ({ id, why }) => `Job "${id}" cannot be removed: ${why}.`,
+    advice: 'Wait until it has ended; the next tick of a schedule goes with unschedule(name, key).',
+  }),
   ERR_JOB_LEASE_LOST: entry({
     fields: { id: 'string' },
     sentence: ({ id }) => `The lease of job "${id}" is lost: it runs again, here or elsewhere.`,

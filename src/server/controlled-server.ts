@@ -252,6 +252,10 @@ export class ControlledServer implements Controlled {
     await this.#jobs('retryJob').retry(job);
   }
 
+  async removeJob(job: string): Promise<{ readonly removed: boolean }> {
+    return { removed: await this.#jobs('removeJob').remove(job) };
+  }
+
   shutdown(): void {
     // The reply leaves first.
     setImmediate(() => this.#parts.shutdown());

@@ -504,6 +504,20 @@ describe('tswoole jobs', () => {
     expect(retried).toEqual(all.map(({ id }) => id));
   });
 
+  it('removes those that are named; one that is not there, or under way, keeps none of the others from it', async () => {
+    const removeJob = async (id: string): Promise<{ removed: boolean }> => {
+      if (id === 'mail:2') throw new ServerError('ERR_JOB_NOT_REMOVED', { id, why: 'it is under way' });
+      return { removed: id !== 'mail:3' };
+    };
+    await world.serve({ removeJob });
+    expect((await world.run('jobs', 'remove', 'mail:1')).out).toBe('1 of 1 job is removed.\n');
+    const ran = await world.run('jobs', 'remove', 'mail:1', 'mail:2', 'mail:3', 'mail:4');
+    expect(ran.out).toBe('2 of 4 jobs are removed.\n');
+    expect(ran.err).toMatch(/mail:2: .*it is under way.*ERR_JOB_NOT_REMOVED/);
+    expect(ran.err).toContain('mail:3: There is no such job.');
+    expect(ran.exitCode).toBe(ExitCode.failed);
+  });
+
   it.each([[[]], [['mail:1', '--all', 'mail']]])('retry wants ids or a name: %j', async (words) => {
     await world.serve();
     const { failure } = await world.run('jobs', 'retry', ...words);

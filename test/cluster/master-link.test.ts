@@ -109,6 +109,8 @@ describe('what operators want of durable jobs', () => {
     const failed = { say: 'failed', id: 6, error: { code: 'ERR_JOB_NOT_DEAD' } };
     expect(await ask({ say: 'retryJob', job: 'mail:9' })).toMatchObject(failed);
     expect(calls.at(-1)).toEqual({ method: 'retry', args: ['mail:9'] });
+    await ask({ say: 'removeJob', job: 'mail:9' });
+    expect(calls.at(-1)).toEqual({ method: 'remove', args: ['mail:9'] });
   });
 });
 

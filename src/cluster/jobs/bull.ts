@@ -14,6 +14,7 @@ import { integer, LONGEST_MS } from './limits.js';
 import { PostgresEngine } from './postgres-engine.js';
 import type * as Jobs from './queue.js';
 import { RedisEngine } from './redis-engine.js';
+import { removeJob } from './remove-job.js';
 import { upsertSchedule } from './schedule.js';
 
 const MEBIBYTE = 2 ** 20;
@@ -162,6 +163,15 @@ class BullJobQueue implements Jobs.JobQueue {
     } catch (error) {
       throw isCoded(error) ? new ServerError('ERR_JOB_NOT_DEAD', { id }) : error;
     }
+  }
+
+  async remove(id: Jobs.JobId): Promise<boolean> {
+    const { name, engineId } = fromJobId(id);
+    return await this.#ask(async () => {
+      const job = await this.#queue(name).getJob(engineId);
+      if (job !== undefined) await removeJob(job, id);
+      return job !== undefined;
+    });
   }
 
   async counts(name: string): Promise<Jobs.JobCounts> {
