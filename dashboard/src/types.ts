@@ -142,7 +142,8 @@ export interface DeadJob {
   readonly attemptsMade: number;
   readonly endedAt?: number;
   readonly reason?: string;
-  readonly data: string;
+  readonly data?: unknown;
+  readonly dataStart?: string;
 }
 
 export interface State {

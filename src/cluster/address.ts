@@ -14,6 +14,16 @@ export function addressText({ node, incarnation, fd }: ConnectionAddress): strin
   return `${node}~${incarnation}:${fd}`;
 }
 
+/** An error of a call on that connection: who called knows no fd of another node, and knows the address. */
+export function ofAddress(error: unknown, address: string): unknown {
+  if (!(error instanceof ServerError)) return error;
+  const { node, fd } = readAddress(address);
+  for (const code of ['ERR_SESSION_NOT_FOUND', 'ERR_SESSION_CLOSED'] as const) {
+    if (error.is(code)) return told(new ServerError(code, { fd, node, address }));
+  }
+  return error;
+}
+
 /** @throws ServerError ERR_CLUSTER_ADDRESS */
 export function readAddress(address: string): ConnectionAddress {
   const [, node, incarnation, fd] = ADDRESS.exec(address) ?? [];

@@ -20,7 +20,7 @@ export type Question =
   | { readonly ask: 'presence'; readonly key: string }
   | { readonly ask: 'jobs'; readonly call: JobCall };
 
-type JobMethod = 'enqueue' | 'enqueueMany' | 'schedule' | 'unschedule' | 'dead' | 'retry' | 'counts';
+type JobMethod = 'enqueue' | 'enqueueMany' | 'schedule' | 'unschedule' | 'dead' | 'retry' | 'remove' | 'counts';
 /** A call of the queue of durable jobs. */
 export type JobCall = {
   [M in JobMethod]: { readonly method: M; readonly args: Parameters<JobQueue[M]> };
@@ -34,10 +34,12 @@ export interface NamedCounts extends JobCounts {
 }
 
 /** A job that failed for the last time, as an operator sees it: long texts are cut. */
-export type DeadJob = Pick<JobInfo, 'id' | 'attemptsMade' | 'enqueuedAt' | 'startedAt' | 'endedAt' | 'reason'> & {
-  /** The beginning of its JSON. */
-  readonly data: string;
-};
+export interface DeadJob extends Omit<JobInfo, 'state' | 'data'> {
+  /** Missing: its JSON is long. */
+  readonly data?: unknown;
+  /** The beginning of the JSON of such data. */
+  readonly dataStart?: string;
+}
 
 /** A handler that a task worker has for jobs of that name. */
 export interface OfferedWork extends Partial<WorkOptions> {
@@ -127,7 +129,7 @@ export type ToMaster =
   | { readonly say: 'presentChanges'; readonly changes: readonly PresentChange[] }
   /** A new broker process asks for a page of that copy, as it is when the first one is asked for. Answered by a `PresentPage`. */
   | { readonly say: 'presentBefore'; readonly id: number; readonly page: number }
-  /** To `reloadNode`, `countJobs`, `deadJobs` and `retryJob`. */
+  /** To `reloadNode`, `countJobs`, `deadJobs`, `retryJob` and `removeJob`. */
   | Answer;
 
 export type FromMaster =
@@ -139,6 +141,8 @@ export type FromMaster =
   | { readonly say: 'deadJobs'; readonly id: number; readonly name: string; readonly page: JobPage }
   /** An operator wants a dead job to run again. */
   | { readonly say: 'retryJob'; readonly id: number; readonly job: string }
+  /** An operator wants a job gone. The answer: whether there was one. */
+  | { readonly say: 'removeJob'; readonly id: number; readonly job: string }
   /** To `reload` and `presentBefore`. */
   | { readonly say: 'ofMaster'; readonly answer: Answer };
 

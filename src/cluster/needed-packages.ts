@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import type { DriverName } from '../options/cluster.js';
 import { fits, peers } from '../util/peers.js';
-import type { PeerName } from './load-peer.js';
+import { FOR_JOBS, type PeerName } from './load-peer.js';
 
 export interface NeededFor {
   readonly driver: DriverName;
@@ -21,7 +21,7 @@ export function requirePackages(
   cluster: NeededFor,
   versionOf: (name: PeerName) => string | undefined = installedVersion,
 ): void {
-  for (const name of packagesFor(cluster)) {
+  for (const { name, isForJobs } of packagesFor(cluster)) {
     const range = peers[name];
     const version = versionOf(name);
     if (version === '' || (version !== undefined && fits(version, range))) continue;
@@ -30,15 +30,23 @@ export function requirePackages(
       package: name,
       range,
       why: `${what}; run "npm install ${name}@${range}"`,
+      ...(isForJobs && { neededBy: FOR_JOBS }),
     });
   }
 }
 
-function packagesFor({ driver, jobs }: NeededFor): PeerName[] {
-  const needed: PeerName[] = [];
-  if (driver === 'redis') needed.push('ioredis');
-  if (driver === 'nats') needed.push('@nats-io/transport-node');
-  if (jobs !== null) needed.push('bullmq', jobs.url.startsWith('redis') ? 'ioredis' : 'pg');
+interface Needed {
+  readonly name: PeerName;
+  readonly isForJobs: boolean;
+}
+
+function packagesFor({ driver, jobs }: NeededFor): Needed[] {
+  const needed: Needed[] = [];
+  const add = (name: PeerName, isForJobs: boolean): unknown => needed.push({ name, isForJobs });
+  if (driver === 'redis') add('ioredis', false);
+  if (driver === 'nats') add('@nats-io/transport-node', false);
+  if (jobs !== null)
+    for (const name of ['bullmq', jobs.url.startsWith('redis') ? 'ioredis' : 'pg'] as const) add(name, true);
   return needed;
 }
 

@@ -134,6 +134,13 @@ export const commands = {
     required: ['id'],
     run: (server, { id }) => server.retryJob(id as string),
   },
+  removeJob: {
+    help: 'Removes a durable job that is not under way, and tells whether there was one.',
+    changes: true,
+    takes: { id: anyText() },
+    required: ['id'],
+    run: (server, { id }) => server.removeJob(id as string),
+  },
   settings: {
     help: 'Every option with its value; secrets are left out.',
     changes: false,

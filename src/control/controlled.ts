@@ -103,14 +103,21 @@ export interface NamedJobs {
 /** A job that failed for the last time. Times are Unix time in ms. */
 export interface DeadJob {
   readonly id: string;
+  readonly name: string;
   readonly attemptsMade: number;
+  /** Most it may have. */
+  readonly attempts: number;
   readonly enqueuedAt: number;
   readonly startedAt?: number;
   readonly endedAt?: number;
   /** Why the last attempt failed: the first 1,000 characters. */
   readonly reason?: string;
-  /** Its JSON: the first 500 characters. */
-  readonly data: string;
+  /** Of its error, with the causes: the first 1,500 characters. */
+  readonly stack?: string;
+  /** As it was enqueued, where its JSON has at most 500 characters. */
+  readonly data?: unknown;
+  /** Of longer data: the first 500 characters of its JSON. */
+  readonly dataStart?: string;
 }
 
 /** Of one page: it comes to the master as one control message, which has 1 MiB at most. */
@@ -156,6 +163,8 @@ export interface JobControl {
   dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** Runs a dead job again, with all its attempts. Rejects with ERR_JOB_NOT_DEAD too. */
   retry(job: string): Promise<void>;
+  /** Whether there was one. Rejects with ERR_JOB_NOT_REMOVED too. */
+  remove(job: string): Promise<boolean>;
 }
 
 export interface ServerStatus {
@@ -278,6 +287,8 @@ export interface Controlled {
   deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** As `JobControl.retry`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   retryJob(job: string): Promise<void>;
+  /** As `JobControl.remove`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  removeJob(job: string): Promise<{ readonly removed: boolean }>;
   /** Begins the shutdown, which is complete when the process has ended. */
   shutdown(): void;
   /** @throws ServerError ERR_WORKER_ID */

@@ -41,7 +41,7 @@ function serialize(error: unknown, causesLeft: number): SerializedError {
   const detail = read(error, 'detail');
   const cause = read(error, 'cause');
   return {
-    name: nameOf(error),
+    name: classOf(error),
     message: cut(message),
     ...(isCode(code) ? { code: typeof code === 'string' ? cut(code) : code } : {}),
     ...(typeof stack === 'string' ? { stack: cut(stack) } : {}),
@@ -76,7 +76,8 @@ function restoreServerError(record: object, options: { cause?: Error }): Error |
 }
 
 function restoreError(record: object, message: string, options: { cause?: Error }): Error {
-  const error = new Error(message, options);
+  const kind = builtIn[nameOf(record)] ?? Error;
+  const error = new kind(message, options);
   hide(error, 'name', nameOf(record));
   const code = read(record, 'code');
   const detail = read(record, 'detail');
@@ -84,6 +85,14 @@ function restoreError(record: object, message: string, options: { cause?: Error 
   if (detail !== undefined) Object.assign(error, { detail: toJson(detail, LIMIT_DEPTH) });
   return error;
 }
+
+/** Those that the language throws: who catches one asks `instanceof`. */
+const builtIn: { readonly [name: string]: ErrorConstructor | undefined } = Object.assign(
+  Object.create(null) as object,
+  {
+    ...{ EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError },
+  },
+);
 
 function toJson(value: unknown, depthLeft: number): JsonValue {
   if (value === null || typeof value === 'boolean') return value;
@@ -123,6 +132,15 @@ function read(value: unknown, key: string): unknown {
 function nameOf(value: object): string {
   const name = read(value, 'name');
   return typeof name === 'string' && name !== '' ? cut(name) : 'Error';
+}
+
+/** Few classes set the name: it is that of `Error` then, and the class says more. */
+function classOf(error: object): string {
+  const name = nameOf(error);
+  if (name !== 'Error' || !(error instanceof Error)) return name;
+  const made = read(error, 'constructor');
+  const ofClass: unknown = typeof made === 'function' ? made.name : '';
+  return typeof ofClass === 'string' && ofClass !== '' && ofClass !== 'ServerError' ? cut(ofClass) : name;
 }
 
 function hide(error: Error, key: 'name' | 'stack', value: string): void {

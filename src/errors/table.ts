@@ -12,10 +12,16 @@ export interface ErrorEntry<F extends Fields> {
   readonly adviceFor?: (detail: DetailOf<F>) => string | undefined;
 }
 
+const TRIED_IN_VAIN =
+  'Correct user, password, rights, TLS or database, here or at the engine; until then each new connection is refused too.';
 const MAY_HAVE_HAPPENED = 'What was asked may have been carried out all the same.';
 /** A state of ERR_CLUSTER_DOWN: the connection is not there. Any other is what the engine, or its client, has said. `{`: of the docs. */
 const LOST = /^(?:down|lost|closed|silent|busy|starting|stopped|reconnecting|not |\{)/;
+/** What the engine said is true until somebody corrects it. */
+const REFUSED =
+  /WRONGPASS|NOAUTH|NOPERM|cannot be selected|authentication failed|no pg_hba|(?:role|database) "[^"]*" does not exist|certificate/i;
 const REFUSING = /^refusing: /;
+const DROP_ADDRESS = 'Drop an address at the close event of its connection.';
 const GIVE_JOBS = 'Give cluster: {driver, url, jobs: {}} to the server; docs/jobs.md.';
 
 /** The option "cluster" in a script, in the environment and on the command line. */
@@ -23,6 +29,18 @@ const OF_CLUSTER = /^(?:cluster|TSWOOLE_OPTION_CLUSTER|--cluster)\b/;
 
 function pageOfCluster(name: string): string {
   return /\.jobs\b/.test(name) ? 'docs/jobs.md' : 'docs/several-machines.md';
+}
+
+function connectionOf({
+  fd,
+  node,
+  address,
+}: {
+  fd: number;
+  node?: string | undefined;
+  address?: string | undefined;
+}): string {
+  return address === undefined ? `fd ${fd}` : `fd ${fd} on node "${node}" (${address})`;
 }
 
 const entry = <const F extends Fields>(it: ErrorEntry<F>): ErrorEntry<F> => it;
@@ -262,14 +280,19 @@ export const errorTable = {
     advice: 'Use an id that server.workers or `tswoole workers` lists.',
   }),
   ERR_SESSION_NOT_FOUND: entry({
-    fields: { fd: 'number' },
-    sentence: ({ fd }) => `An open connection was expected, but none has fd ${fd}.`,
+    fields: { fd: 'number', node: 'string?', address: 'string?' },
+    sentence: (it) => `An open connection was expected, but none has ${connectionOf(it)}.`,
     advice: 'It was closed before, or never existed; check exists(fd) first, and drop an fd at its close event.',
+    adviceFor: ({ address }) =>
+      address === undefined
+        ? undefined
+        : `It was closed before, or that node has been started anew since. ${DROP_ADDRESS}`,
   }),
   ERR_SESSION_CLOSED: entry({
-    fields: { fd: 'number' },
-    sentence: ({ fd }) => `An open connection was expected, but the one with fd ${fd} is closed or closing.`,
+    fields: { fd: 'number', node: 'string?', address: 'string?' },
+    sentence: (it) => `An open connection was expected, but the one with ${connectionOf(it)} is closed or closing.`,
     advice: 'Send before close(), and drop an fd at its close event.',
+    adviceFor: ({ address }) => (address === undefined ? undefined : DROP_ADDRESS),
   }),
   ERR_SESSION_ID: entry({
     fields: { received: 'string' },
@@ -850,9 +873,9 @@ export const errorTable = {
       'Return "new Response(...)" on every path; of a framework, pass its fetch function, as in fetch: app.fetch.',
   }),
   ERR_CLUSTER_PACKAGE: entry({
-    fields: { package: 'string', range: 'string', why: 'string' },
+    fields: { package: 'string', range: 'string', why: 'string', neededBy: 'string?' },
     sentence: (it) =>
-      `The driver of the cluster needs the package ${it.package}, version ${it.range}, which cannot be loaded: ${it.why}.`,
+      `For the ${it.neededBy ?? 'driver'} of the cluster the package ${it.package}, version ${it.range}, is needed, and cannot be loaded: ${it.why}.`,
     advice: 'It is an optional peer of tswoole, to be installed beside it.',
   }),
   ERR_CLUSTER_CONNECT: entry({
@@ -873,10 +896,11 @@ export const errorTable = {
       return `What was asked of ${engine} has failed: ${state.replace(REFUSING, '')}.`;
     },
     advice: `A lost connection is made again by itself: try later. ${MAY_HAVE_HAPPENED}`,
-    adviceFor: ({ state }) =>
-      LOST.test(state)
-        ? undefined
-        : `Correct what that says (rights, memory, versions), or try later. ${MAY_HAVE_HAPPENED}`,
+    adviceFor: ({ state }) => {
+      if (!LOST.test(state))
+        return `Correct what that says (rights, memory, versions), or try later. ${MAY_HAVE_HAPPENED}`;
+      return REFUSED.test(state) ? TRIED_IN_VAIN : undefined;
+    },
   }),
   ERR_CLUSTER_TIMEOUT: entry({
     fields: { node: 'string', timeoutMs: 'number' },
@@ -884,9 +908,11 @@ export const errorTable = {
     advice: 'The request may have run there: repeat only what may be repeated, or wait longer.',
   }),
   ERR_NODE_LOST: entry({
-    fields: { node: 'string' },
-    sentence: ({ node }) => `Node "${node}" is not, or no longer, in the cluster.`,
+    fields: { node: 'string', why: 'string?' },
+    sentence: ({ node, why }) =>
+      `Node "${node}" is not, or no longer, in the cluster${why === undefined ? '' : `: ${why}`}.`,
     advice: 'Ask one of cluster.nodes. The request may have run there before the node was lost.',
+    adviceFor: ({ why }) => (why === undefined ? undefined : 'Ask one of cluster.nodes.'),
   }),
   ERR_NODE_RESTARTED: entry({
     fields: { node: 'string' },
@@ -1014,6 +1040,11 @@ export const errorTable = {
     fields: { id: 'string' },
     sentence: ({ id }) => `Job "${id}" cannot be retried: it is not there, or not dead.`,
     advice: 'Take the id from dead(); the engine keeps only as many as "keep" says.',
+  }),
+  ERR_JOB_NOT_REMOVED: entry({
+    fields: { id: 'string', why: 'string' },
+    sentence: ({ id, why }) => `Job "${id}" cannot be removed: ${why}.`,
+    advice: 'Wait until it has ended; the next tick of a schedule goes with unschedule(name, key).',
   }),
   ERR_JOB_LEASE_LOST: entry({
     fields: { id: 'string' },

@@ -25,9 +25,9 @@ export interface Kind<Given, Resolved> {
   readonly parse?: (text: string) => unknown;
   /**
    * For operators: the value without its tokens, keys and passwords. A kind that has this is a secret: its text is kept out of
-   * environments and messages.
+   * environments and messages. @param all on which the value in effect may depend; missing: as given
    */
-  withoutSecrets?(value: Resolved): unknown;
+  withoutSecrets?(value: Resolved, all?: { readonly maxWaitMs: number }): unknown;
   /** Only for the compiler: what a user may give. */
   readonly given?: Given;
 }

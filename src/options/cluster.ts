@@ -239,11 +239,11 @@ export function cluster(): Kind<ClusterOptions | null, ResolvedClusterOptions | 
 }
 
 /** URLs hold names and passwords, and are left out. */
-function withoutSecrets(value: ResolvedClusterOptions | null): unknown {
+function withoutSecrets(value: ResolvedClusterOptions | null, all?: { readonly maxWaitMs: number }): unknown {
   if (value === null) return null;
   const { given: _, resolved, jobs, ...own } = value;
   const { url: _url, address: engine, username: _username, password: _password, tls, ...rest } = resolved;
-  return { ...rest, ...own, engine, tls: tls !== null, jobs: jobs && jobsWithoutSecrets(jobs) };
+  return { ...rest, ...own, engine, tls: tls !== null, jobs: jobs && jobsWithoutSecrets(jobs, all?.maxWaitMs) };
 }
 
 const ownNames = ['driver', 'nodeId', 'address', 'requestTimeoutMs', 'readyNeedsEngine', 'jobs'];

@@ -161,6 +161,12 @@ export function secretsForChild(): string {
   return JSON.stringify({ flags: Object.fromEntries(flags), variables: Object.fromEntries(variables) });
 }
 
+/** Given from outside the script, and kept from the processes that this one starts: theirs says nothing about the script. */
+export function keptFromChildren(): readonly OptionName[] {
+  takeSecrets();
+  return 'admin' in takeFlags() || variableOf('admin') in taken.variables ? ['admin'] : [];
+}
+
 /** The descriptor from which this process has read its secrets; −1: none. */
 export function secretsDescriptor(): number {
   return inheritedSecrets;
@@ -183,7 +189,7 @@ export function isSecret(name: string): boolean {
 export function withoutSecrets(options: ResolvedOptions): Readonly<Record<string, unknown>> {
   const shown = secretOptions.map((name) => {
     const { withoutSecrets: show } = definitions[name].kind as Kind<unknown, unknown>;
-    return [name, show?.(options[name])];
+    return [name, show?.(options[name], options)];
   });
   return { ...options, ...Object.fromEntries(shown) };
 }

@@ -12,9 +12,11 @@ export interface JobsOptions {
    * user, password and TLS of the cluster where its driver is `'redis'`; with another driver it must be given.
    */
   readonly url?: string;
+  /** Default: that of `url`, or of the cluster where it has the engine. */
   readonly username?: string;
+  /** Default: as `username`. */
   readonly password?: string;
-  /** What TLS needs beyond `rediss:` and `?sslmode=`. */
+  /** What TLS needs beyond `rediss:` and `?sslmode=`. Default: as `username`. */
   readonly tls?: ClusterTls | null;
   /** Default: `prefix` of the cluster. */
   readonly prefix?: string;
@@ -22,7 +24,7 @@ export interface JobsOptions {
   readonly leaseMs?: number;
   /** A job whose lease was lost so often is dead. Default: 10. */
   readonly maxLeaseLosses?: number;
-  /** How long jobs may go on at a shutdown before they are given to another node; within `maxWaitMs`. Default: 5000. */
+  /** How long jobs may go on at a shutdown before they are given to another node; at most 60 % of `maxWaitMs`. Default: 5000. */
   readonly drainMs?: number;
   /** How long a call of `server.jobs` waits for the engine. Default: 5000. */
   readonly deadlineMs?: number;
@@ -75,7 +77,7 @@ export function resolveJobs(
     numbers[option].check(`${name}.${option}`, value);
   const jobs = given as JobsOptions;
   return Object.freeze({
-    ...(jobs.url === undefined ? engineOf(name, driver, cluster) : ownEngine(name, jobs)),
+    ...(jobs.url === undefined ? engineOf(name, jobs, driver, cluster) : ownEngine(name, jobs)),
     prefix: checkPrefix(`${name}.prefix`, jobs.prefix ?? cluster.prefix),
     leaseMs: checked('leaseMs', jobs.leaseMs ?? 30_000),
     maxLeaseLosses: checked('maxLeaseLosses', jobs.maxLeaseLosses ?? 10),
@@ -85,22 +87,37 @@ export function resolveJobs(
   });
 }
 
-/** For operators. */
-export function withoutSecrets({ url, username: _, password: _password, tls, ...rest }: ResolvedJobsOptions): unknown {
-  return { ...rest, engine: new URL(url).host, tls: tls !== null };
+/** For operators: as they hold in this server. */
+export function withoutSecrets(jobs: ResolvedJobsOptions, maxWaitMs = Number.POSITIVE_INFINITY): unknown {
+  const { url, username: _, password: _password, tls, ...rest } = jobs;
+  return { ...rest, drainMs: drainMsOf(jobs, maxWaitMs), engine: new URL(url).host, tls: tls !== null };
+}
+
+/** Task workers and connections have the rest of the time. */
+const DRAIN_PART = 0.6;
+
+/** What holds at a shutdown. */
+export function drainMsOf({ drainMs }: ResolvedJobsOptions, maxWaitMs: number): number {
+  return Math.min(drainMs, maxWaitMs * DRAIN_PART);
 }
 
 type Engine = Pick<ResolvedJobsOptions, 'url' | 'username' | 'password' | 'tls'>;
 
-/** Of the cluster. */
-function engineOf(name: string, driver: DriverName, { url, tls, username, password }: ResolvedDriverOptions): Engine {
+/** Of the cluster; jobs may have a user of their own there. */
+function engineOf(name: string, jobs: JobsOptions, driver: DriverName, cluster: ResolvedDriverOptions): Engine {
   if (driver !== 'redis') {
     const expected = `${URL_EXPECTED}, because the driver "${driver}" keeps no jobs`;
     throw new ServerError('ERR_OPTION_VALUE', { name: `${name}.url`, expected, received: 'nothing' });
   }
-  const engine = new URL(url);
+  const engine = new URL(cluster.url);
+  const tls = jobs.tls === undefined ? cluster.tls : checkTls(`${name}.tls`, jobs.tls);
   if (tls !== null) engine.protocol = 'rediss:';
-  return { url: engine.href, username, password, tls };
+  return {
+    url: engine.href,
+    username: secret(`${name}.username`, jobs.username) ?? cluster.username,
+    password: secret(`${name}.password`, jobs.password) ?? cluster.password,
+    tls,
+  };
 }
 
 function ownEngine(name: string, { url, username, password, tls = null }: JobsOptions): Engine {

@@ -6,6 +6,7 @@
 
 import type { Kind } from './check.js';
 import { type Definition, definitions, listenNames, type OptionName } from './definitions.js';
+import { keptFromChildren } from './environment.js';
 import type { ResolvedListen, ResolvedOptions, ServerOptions } from './option-types.js';
 import { optionNames } from './resolve.js';
 
@@ -31,7 +32,11 @@ interface Packed {
 
 /** @returns what `RunningServer` reads; it holds no secrets */
 export function packRunning({ options, given, listens, processes }: Declared): string {
-  const texts = textsOf(options, optionNames);
+  const kept = keptFromChildren();
+  const texts = textsOf(
+    options,
+    optionNames.filter((name) => !kept.includes(name)),
+  );
   const ports = listens.map((listen) => {
     const own = Object.entries(textsOf(listen, listenNames));
     return Object.fromEntries(own.filter(([name, text]) => text !== texts[name]));

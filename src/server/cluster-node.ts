@@ -3,6 +3,7 @@
  * it keeps a user process. What needs an engine is loaded by the broker process alone.
  */
 import { hostname } from 'node:os';
+import { ofAddress } from '../cluster/address.js';
 import type { BrokerJobs } from '../cluster/broker/jobs.js';
 import type { MasterLink } from '../cluster/broker/master-link.js';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
@@ -17,7 +18,7 @@ import { ServerError, told } from '../errors/index.js';
 import { ClusterRecord } from '../memory/cluster-record.js';
 import { Purpose } from '../messaging/record.js';
 import type { ResolvedOptions } from '../options/index.js';
-import type { ResolvedJobsOptions } from '../options/jobs.js';
+import { drainMsOf, type ResolvedJobsOptions } from '../options/jobs.js';
 import type { Log } from '../util/log.js';
 import { version } from '../version.js';
 import { hasServerDied } from './cluster-end.js';
@@ -127,9 +128,14 @@ export class ClusterNode {
   }
 
   /** A call on a connection of any node. Rejects with ERR_CLUSTER_ADDRESS, ERR_SESSION_NOT_FOUND, ERR_SESSION_CLOSED, or as `cluster.request` */
-  call(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
+  async call(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {
     const { incarnation } = this.#self();
-    return this.cluster.call(address, call, (fd) => callHere(this.#parts.server, { ...call, incarnation, fd }));
+    const here = (fd: number): unknown => callHere(this.#parts.server, { ...call, incarnation, fd });
+    try {
+      return await this.cluster.call(address, call, here);
+    } catch (error) {
+      throw ofAddress(error, address);
+    }
   }
 
   /** Behind those of the user. */
@@ -289,7 +295,7 @@ export class ClusterNode {
       run: (task, signal) => tasks.askJob(task, signal),
       taskWorkers: Array.from({ length: taskWorkerNum }, (_, nth) => maxWorkerNum + nth),
       places: taskWorkerNum * taskConcurrency,
-      drainMs: Math.min(jobs.drainMs, maxWaitMs * DRAIN_PART),
+      drainMs: drainMsOf(jobs, maxWaitMs),
     });
   }
 
@@ -313,9 +319,6 @@ function logFailed(log: Log, ...[{ id, attempt }, error, isLast]: FailedJob): vo
   if (isLast) log.warn('a durable job is dead: its last attempt has failed', { job: id, attempt, error });
   else log.info('an attempt of a durable job has failed; there will be another', { job: id, attempt, error });
 }
-
-/** Task workers and connections have the rest of the time. */
-const DRAIN_PART = 0.6;
 
 function engineOf({ username, password, tls, ...options }: ResolvedJobsOptions): JobQueueOptions {
   const { url, prefix, deadlineMs, maxJobBytes } = options;

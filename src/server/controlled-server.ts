@@ -1,5 +1,4 @@
 /** What commands can see of the running server, and do to it. Runs in the master. */
-import { basename, dirname, extname } from 'node:path';
 import type {
   ClusterControl,
   ClusterStatus,
@@ -60,7 +59,7 @@ import { type SharedObjectDetails, sharedObjectDetails } from '../shared/registr
 import { monotonicMs } from '../util/clock.js';
 import type { LogLevel } from '../util/log.js';
 import { writeProfile } from '../util/profile.js';
-import { scriptPath } from '../util/script.js';
+import { nameOfScript, scriptPath } from '../util/script.js';
 import { version } from '../version.js';
 
 export interface ControlledParts {
@@ -253,6 +252,10 @@ export class ControlledServer implements Controlled {
     await this.#jobs('retryJob').retry(job);
   }
 
+  async removeJob(job: string): Promise<{ readonly removed: boolean }> {
+    return { removed: await this.#jobs('removeJob').remove(job) };
+  }
+
   shutdown(): void {
     // The reply leaves first.
     setImmediate(() => this.#parts.shutdown());
@@ -421,11 +424,5 @@ const NO_TASKS = {
 
 /** The server's name for people. */
 export function nameOf({ name }: ResolvedOptions): string {
-  if (name !== '') return name;
-  const script = scriptPath() ?? 'server';
-  const own = basename(script, extname(script));
-  // Half of all scripts have this name, and many of them lie in a folder of that name: that of the project is more telling.
-  let folder = dirname(script);
-  while (/^(src|dist|lib|build|out|bin)$/.test(basename(folder))) folder = dirname(folder);
-  return /^(server|index|main|app)$/.test(own) && basename(folder) !== '' ? basename(folder) : own;
+  return name !== '' ? name : nameOfScript(scriptPath() ?? 'server');
 }

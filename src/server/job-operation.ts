@@ -41,6 +41,10 @@ export class JobOperation implements JobControl {
     await this.#ask((id) => ({ say: 'retryJob', id, job }));
   }
 
+  async remove(job: string): Promise<boolean> {
+    return (await this.#ask((id) => ({ say: 'removeJob', id, job }))) as boolean;
+  }
+
   #ask(question: (id: number) => FromMaster): Promise<unknown> {
     const { options, say } = this.#parts;
     const timeoutMs = (options.jobs?.deadlineMs ?? 0) + GRACE_MS;

@@ -439,9 +439,9 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     return this.#options.cluster === null ? undefined : this.cluster;
   }
 
-  /** Without a cluster a text is no session id. */
+  /** Without a cluster a text is no session id. What is neither is refused as an address: there a promise is expected. */
   #isAddress(of: number | string): of is string {
-    return typeof of === 'string' && this.#options.cluster !== null;
+    return typeof of !== 'number' && this.#options.cluster !== null;
   }
 
   #elsewhere(address: string, call: Omit<ConnectionCall, 'incarnation' | 'fd'>): Promise<unknown> {

@@ -99,6 +99,19 @@ function plainError(_name: string, value: unknown): unknown {
   return value instanceof Error ? { type: value.name, message: value.message, stack: value.stack } : value;
 }
 
+/** Of an error that comes from another process pino sees an `Error`; what was thrown there is its name. */
+function withClass(written: Written, error: unknown): Written {
+  if (!(error instanceof Error)) return written;
+  if (written.type === 'Error' && error.name !== '') written.type = error.name;
+  if (written.cause !== undefined) withClass(written.cause, error.cause);
+  return written;
+}
+
+interface Written {
+  type?: string;
+  cause?: Written;
+}
+
 /** @returns undefined: it cannot be loaded now */
 function pinoOutput(write: (line: string) => void): LogOutput | undefined {
   const pino = loadPino();
@@ -109,7 +122,7 @@ function pinoOutput(write: (line: string) => void): LogOutput | undefined {
       level: 'trace', // `Log` checks the level before
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level) => ({ level }) },
-      serializers: { error: pino.stdSerializers.errWithCause },
+      serializers: { error: (error) => withClass(pino.stdSerializers.errWithCause(error), error) },
     },
     { write },
   );

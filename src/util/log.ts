@@ -151,7 +151,9 @@ export class Log {
     this.#shared.last = undefined;
     if (last === undefined) return;
     clearTimeout(last.timer);
-    if (last.count > 0) this.#write(last.severity, last.role, `${last.message} (${last.count} times more)`, {});
+    if (last.count === 0) return;
+    const times = last.count === 1 ? 'once' : `${last.count} times`;
+    this.#write(last.severity, last.role, `${last.message} (${times} more)`, namesIn(last.fields));
   }
 
   #log(severity: Severity, message: string, fields: LogFields = {}): void {
@@ -190,6 +192,12 @@ export class Log {
     }
     this.#shared.tap?.logged(severity, role, message, fields);
   }
+}
+
+/** What a line is about: errors and the like stand in the first one. */
+function namesIn(fields: LogFields): LogFields {
+  const isName = (value: unknown): boolean => typeof value === 'string' || typeof value === 'number';
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => isName(value)));
 }
 
 /** Errors with the same text count as the same. What users throw may be anything, and throw when it is looked at. */

@@ -330,6 +330,33 @@ describe('tswoole reload', () => {
     expect(exitCode).toBeUndefined();
   });
 
+  it('of all nodes asks one server of each cluster: nodes that its round has met are passed over', async () => {
+    const round = (id: string, mates: readonly string[], fails: boolean): [string, object] => {
+      const nodes = [id, ...mates].map((mate) => ({
+        ...CLUSTER.nodes[0],
+        id: mate,
+        incarnation: `i-${mate}`,
+        self: mate === id,
+      }));
+      const reloadNodes = async (): Promise<NodesReload> => {
+        rounds.push(id);
+        if (fails) throw new ServerError('ERR_NODE_RELOAD', { node: id, left: '', why: 'it threw' });
+        return { running: false, nodes: [{ node: id, state: 'reloaded', why: '' }] };
+      };
+      return [id, { reloadNodes, nodes: () => ({ ...CLUSTER, nodes }) }];
+    };
+    const rounds: string[] = [];
+    const pids = [process.pid, process.ppid, 1];
+    for (const [name, does] of [round('a', ['b'], true), round('b', ['a'], false), round('c', [], false)]) {
+      await world.serve(does, pids.shift(), { name });
+    }
+    const { out, err, exitCode } = await world.run('reload', '--all-nodes', 'a', 'b', 'c');
+    expect(rounds).toEqual(['a', 'c']);
+    expect(out).toMatch(/^b: The cluster of its node b has had its round\.\n1 node has new workers/);
+    expect(err).toContain('a: The reload of all nodes stopped at node "a"');
+    expect(exitCode).toBe(ExitCode.failed);
+  });
+
   it('of all nodes that fails says which one, behind those that are done', async () => {
     const error = new ServerError('ERR_NODE_RELOAD', { node: 'b', left: 'a', why: 'it threw' });
     const nodes = [
@@ -398,8 +425,16 @@ describe('tswoole nodes', () => {
 describe('tswoole jobs', () => {
   const mail = { name: 'mail', isWorked: true, waiting: 12_345, delayed: 1, running: 2, done: 3, dead: 4 };
   const dead = (nth: number) => ({
-    ...{ id: `mail:${nth}`, attemptsMade: 5, enqueuedAt: 1, startedAt: 2, endedAt: 1_700_000_000_000 },
-    ...{ reason: 'no\u001b route', data: '{}' },
+    ...{
+      id: `mail:${nth}`,
+      name: 'mail',
+      attempts: 5,
+      attemptsMade: 5,
+      enqueuedAt: 1,
+      startedAt: 2,
+      endedAt: 1_700_000_000_000,
+    },
+    ...{ reason: 'no\u001b route', stack: 'at x', data: { to: nth } },
   });
   const notDead = (id: string): never => {
     throw new ServerError('ERR_JOB_NOT_DEAD', { id });
@@ -467,6 +502,20 @@ describe('tswoole jobs', () => {
     });
     expect((await world.run('jobs', 'retry', '--all', 'mail')).out).toBe('60 of 60 dead jobs run again.\n');
     expect(retried).toEqual(all.map(({ id }) => id));
+  });
+
+  it('removes those that are named; one that is not there, or under way, keeps none of the others from it', async () => {
+    const removeJob = async (id: string): Promise<{ removed: boolean }> => {
+      if (id === 'mail:2') throw new ServerError('ERR_JOB_NOT_REMOVED', { id, why: 'it is under way' });
+      return { removed: id !== 'mail:3' };
+    };
+    await world.serve({ removeJob });
+    expect((await world.run('jobs', 'remove', 'mail:1')).out).toBe('1 of 1 job is removed.\n');
+    const ran = await world.run('jobs', 'remove', 'mail:1', 'mail:2', 'mail:3', 'mail:4');
+    expect(ran.out).toBe('2 of 4 jobs are removed.\n');
+    expect(ran.err).toMatch(/mail:2: .*it is under way.*ERR_JOB_NOT_REMOVED/);
+    expect(ran.err).toContain('mail:3: There is no such job.');
+    expect(ran.exitCode).toBe(ExitCode.failed);
   });
 
   it.each([[[]], [['mail:1', '--all', 'mail']]])('retry wants ids or a name: %j', async (words) => {
@@ -614,7 +663,7 @@ describe('tswoole systemd', () => {
     expect(out).toContain(` --node-arg=--import=${join(process.cwd(), 'trace.js')} -- x\n`);
     expect(out).toMatch(/^User=www$/m);
     expect(out).not.toContain('hunter2');
-    expect(err).toMatch(/^tswoole: --admin holds a secret.* TSWOOLE_OPTION_ADMIN='…' into \/etc\/.*app/);
+    expect(err).toMatch(/^tswoole: --admin holds a secret.* TSWOOLE_OPTION_ADMIN='…' into \/etc\/\S*/);
     expect(err).not.toContain('as root');
   });
 

@@ -438,7 +438,18 @@ describe('a unit of systemd', () => {
     );
     expect(line(text, 'WorkingDirectory')).toBe('WorkingDirectory=/srv/my app');
     expect(line(text, 'User')).toBe('User=www');
-    expect(text).toContain('/etc/systemd/system/server.service');
+  });
+
+  it.each([
+    ['/srv/shop/server.js', 'shop'],
+    ['/srv/shop/dist/server.js', 'shop'],
+    ['/srv/my app/src/index.mjs', 'my-app'],
+    ['/srv/shop/api.js', 'api'],
+  ])('of %s is called as its running server: %s', (script, name) => {
+    const text = unit({}, { script });
+    expect(text).toContain(`/etc/systemd/system/${name}.service`);
+    expect(line(text, 'RuntimeDirectory')).toBe(`RuntimeDirectory=tswoole-${name}`);
+    expect(unit({ name: 'own' }, { script })).toContain('/etc/systemd/system/own.service');
   });
 
   it('has a run directory that PrivateTmp does not hide, where commands find it', () => {

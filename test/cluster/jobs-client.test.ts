@@ -91,6 +91,7 @@ describe('a call', () => {
     await jobs.unschedule('clean', 'nightly');
     await jobs.dead('mail');
     await jobs.retry('mail:x');
+    await jobs.remove('mail:x');
     await jobs.counts('mail');
     expect(asked.map(([question]) => (question as Extract<Question, { ask: 'jobs' }>).call)).toEqual([
       { method: 'enqueue', args: ['mail', { at: '1970-01-01T00:00:00.000Z' }, { id: 'x' }] },
@@ -99,6 +100,7 @@ describe('a call', () => {
       { method: 'unschedule', args: ['clean', 'nightly'] },
       { method: 'dead', args: ['mail', {}] },
       { method: 'retry', args: ['mail:x'] },
+      { method: 'remove', args: ['mail:x'] },
       { method: 'counts', args: ['mail'] },
     ]);
     expect(new Set(asked.map(([, timeoutMs]) => timeoutMs))).toEqual(new Set([1000]));
@@ -167,6 +169,7 @@ describe('a call', () => {
       () => jobs.schedule('k', { everyMs: 1000 }, { name: 'a:b', data: 1 }),
       () => jobs.dead('mail', { limit: 0 }),
       () => jobs.retry('mail'),
+      () => jobs.remove('mail'),
       () => jobs.unschedule('mail', ''),
     ];
     for (const call of calls) {

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { JobQueue, RunJob } from '../../src/cluster/jobs/queue.js';
+import { deferred } from '../../src/util/deferred.js';
 import { PACE } from '../helpers/deadline.js';
 import { eventually } from '../helpers/eventually.js';
 import { JobQueues } from '../helpers/job-queues.js';
@@ -87,6 +88,58 @@ describe.each(engines.filter(({ isHere }) => isHere))('durable jobs on $engine',
     expect(dead).toMatchObject({ id, state: 'dead', data: { poison: true }, attemptsMade: 4, attempts: 4 });
     expect(dead?.reason).toBe('attempt 4 failed');
     await eventually(() => expect(queue.stats()).toMatchObject({ failed: 4, done: 0 })); // the engine knows it first
+  });
+
+  test('a job is removed where it waits, is delayed, done or dead, and its id is free again; not while it is under way', async () => {
+    const ids = {
+      waiting: await queue.enqueue(name, 'waiting', { id: 'waits' }),
+      delayed: await queue.enqueue(name, 'delayed', { delayMs: 60_000 }),
+    };
+    expect([await queue.remove(ids.waiting), await queue.remove(ids.delayed)]).toEqual([true, true]);
+    expect([await queue.remove(ids.waiting), await queue.remove(`${name}:nowhere`)]).toEqual([false, false]);
+    expect(await queue.counts(name)).toMatchObject({ waiting: 0, delayed: 0 });
+    const ended = deferred<void>();
+    const run: RunJob = async ({ data }) => {
+      if (data === 'dead') throw new Error('no');
+      if (data === 'running') await ended.promise;
+    };
+    await queue.work(name, run, { concurrency: 3 });
+    const done = await queue.enqueue(name, 'done', { id: 'waits' });
+    const dead = await queue.enqueue(name, 'dead');
+    const running = await queue.enqueue(name, 'running');
+    await eventually(async () => expect(await queue.counts(name)).toMatchObject({ done: 1, dead: 1, running: 1 }));
+    await expect(queue.remove(running)).rejects.toMatchObject({
+      code: 'ERR_JOB_NOT_REMOVED',
+      detail: { why: 'it is under way' },
+    });
+    expect([await queue.remove(done), await queue.remove(dead)]).toEqual([true, true]);
+    ended.resolve();
+    await eventually(async () => expect(await queue.counts(name)).toMatchObject({ done: 1, dead: 0, running: 0 }));
+  });
+
+  test('the next tick of a schedule is not removed, which would end the schedule', async () => {
+    await queue.schedule('tick', { everyMs: 3_600_000 }, { name, data: 'tick' });
+    const engineQueue = await queues.reader(engine.url, name);
+    const [next] = await engineQueue.getJobs(['delayed', 'waiting']);
+    await expect(queue.remove(`${name}:${next?.id}`)).rejects.toMatchObject({
+      code: 'ERR_JOB_NOT_REMOVED',
+      detail: { why: 'it is the next tick of a schedule' },
+    });
+    expect(await queue.unschedule(name, 'tick')).toBe(true);
+  });
+
+  test('the reason of a dead job has the causes too, each once, and its stack theirs', async () => {
+    const refused = Object.assign(new AggregateError([], ''), { code: 'ECONNREFUSED' });
+    const run: RunJob = async () => {
+      const cause = new Error('cannot ask 127.0.0.1:80', { cause: refused });
+      throw new TypeError('fetch failed', { cause: new Error('fetch failed', { cause }) });
+    };
+    await queue.work(name, run, one);
+    await queue.enqueue(name, 0);
+    await eventually(async () => expect(await queue.dead(name)).toHaveLength(1));
+    const [dead] = await queue.dead(name);
+    expect(dead?.reason).toBe('fetch failed: cannot ask 127.0.0.1:80: ECONNREFUSED');
+    expect(dead?.stack).toMatch(/^TypeError: fetch failed\n[\s\S]*\n\[cause\]: Error: cannot ask 127.0.0.1:80\n/);
   });
 
   test('a pause between attempts is waited for', async () => {

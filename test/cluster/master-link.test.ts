@@ -71,7 +71,7 @@ describe('what operators want of durable jobs', () => {
         calls.push(call);
         if (call.method === 'retry') throw new ServerError('ERR_JOB_NOT_DEAD', { id: String(call.args[0]) });
         return [
-          { ...info, id: 'mail:1', data: { to: 'x'.repeat(2000) }, reason: 'y'.repeat(2000) },
+          { ...info, id: 'mail:1', data: { to: 'x'.repeat(2000) }, reason: 'y'.repeat(2000), stack: 'z'.repeat(2000) },
           { ...info, id: 'mail:2', data: null, startedAt: undefined },
         ];
       },
@@ -90,16 +90,17 @@ describe('what operators want of durable jobs', () => {
     const page = { offset: 3, limit: 2 };
     const answered = await ask({ say: 'deadJobs', name: 'mail', page });
     expect(calls.at(-1)).toEqual({ method: 'dead', args: ['mail', page] });
-    const { attemptsMade, enqueuedAt, endedAt } = info;
+    const { name, attempts, attemptsMade, enqueuedAt, endedAt } = info;
     expect(answered).toEqual({
       ...{ say: 'answer', id: 6 },
       value: [
         {
-          ...{ id: 'mail:1', attemptsMade, enqueuedAt, startedAt: 2, endedAt },
+          ...{ id: 'mail:1', name, attempts, attemptsMade, enqueuedAt, startedAt: 2, endedAt },
           reason: `${'y'.repeat(1000)}…`,
-          data: `{"to":"${'x'.repeat(493)}…`,
+          stack: `${'z'.repeat(1500)}…`,
+          dataStart: `{"to":"${'x'.repeat(493)}…`,
         },
-        { id: 'mail:2', attemptsMade, enqueuedAt, endedAt, data: 'null' },
+        { id: 'mail:2', name, attempts, attemptsMade, enqueuedAt, endedAt, data: null },
       ],
     });
   });
@@ -108,6 +109,8 @@ describe('what operators want of durable jobs', () => {
     const failed = { say: 'failed', id: 6, error: { code: 'ERR_JOB_NOT_DEAD' } };
     expect(await ask({ say: 'retryJob', job: 'mail:9' })).toMatchObject(failed);
     expect(calls.at(-1)).toEqual({ method: 'retry', args: ['mail:9'] });
+    await ask({ say: 'removeJob', job: 'mail:9' });
+    expect(calls.at(-1)).toEqual({ method: 'remove', args: ['mail:9'] });
   });
 });
 

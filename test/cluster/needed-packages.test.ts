@@ -26,6 +26,13 @@ describe('the packages of a cluster', () => {
     expect(call).toThrow(/npm install ioredis@\^\d/);
   });
 
+  it('are said to be needed by the jobs, where it is those that need them', () => {
+    const missing = (name: string) => () =>
+      requirePackages({ driver: 'redis', jobs: { url: 'redis://host' } }, (each) => (each === name ? undefined : ''));
+    expect(missing('bullmq')).toThrow(/^For the durable jobs of the cluster the package bullmq/);
+    expect(missing('ioredis')).toThrow(/^For the driver of the cluster the package ioredis/);
+  });
+
   it.each([
     ['5.99.0', false],
     ['6.0.0', true],

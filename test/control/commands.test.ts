@@ -45,6 +45,7 @@ describe('a command', () => {
     ['deadJobs', { name: 'mail' }, ['deadJobs', 'mail', 0, 50]],
     ['deadJobs', { name: 'mail', offset: 7, count: 1 }, ['deadJobs', 'mail', 7, 1]],
     ['retryJob', { id: 'mail:7' }, ['retryJob', 'mail:7']],
+    ['removeJob', { id: 'mail:7' }, ['removeJob', 'mail:7']],
     ['scale', { workerNum: 7 }, ['scale', 7]],
     ['stopWorker', { workerId: 3 }, ['stopWorker', 3, false]],
     ['stopWorker', { workerId: 0, force: true }, ['stopWorker', 0, true]],

@@ -17,6 +17,22 @@ it('who asked a node that is not there is led to the property that lists them', 
   expect(new ServerError('ERR_NODE_LOST', { node: 'b' }).message).toContain('Ask one of cluster.nodes.');
 });
 
+it('who asked a node that was never there is not told that the request may have run', () => {
+  const { message } = new ServerError('ERR_NODE_LOST', { node: 'b', why: 'nothing was sent to it' });
+  expect(message).toContain('nothing was sent to it. Ask one of cluster.nodes.');
+  expect(message).not.toContain('may have run');
+});
+
+it.each(['ERR_SESSION_NOT_FOUND', 'ERR_SESSION_CLOSED'] as const)(
+  '%s of another node names it, and the address',
+  (code) => {
+    const { message } = new ServerError(code, { fd: 7, node: 'b', address: 'b~1-2:7' });
+    expect(message).toMatch(/node "b"/);
+    expect(message).toContain('b~1-2:7');
+    expect(message).not.toContain('exists(fd)');
+  },
+);
+
 it('who misses a task callback is told that handlers of jobs count too', () => {
   expect(new ServerError('ERR_CALLBACK_MISSING', { event: 'task', where: 'task workers' }).message).toContain(
     'server.jobs.work',
@@ -41,6 +57,18 @@ describe('an engine', () => {
         'What was asked of Redis has failed: OOM command not allowed. Correct what that says (rights, memory, versions), or try later. What was asked may have been carried out all the same.',
       );
     }
+  });
+
+  it.each([
+    'down: WRONGPASS invalid username-password pair or user is disabled.',
+    'down: NOAUTH Authentication required.',
+    'down: database 99 cannot be selected: ERR DB index is out of range',
+    'down: password authentication failed for user "app"',
+    'down: database "none" does not exist',
+  ])('that refuses each connection (%s) is not said to come back by itself', (state) => {
+    const message = messageOf('ERR_CLUSTER_DOWN', { engine: 'Redis', state });
+    expect(message).not.toContain('by itself');
+    expect(message).toMatch(/Correct user, password, rights, TLS or database/);
   });
 
   it('that is none of Redis is told so, in the words of its client', () => {
@@ -75,5 +103,8 @@ describe('the advice', () => {
   it('for a missing package does not speak of the message it stands in', () => {
     const missing = { package: 'ioredis', range: '^6', why: 'it is not installed; run "npm install ioredis@^6"' };
     expect(messageOf('ERR_CLUSTER_PACKAGE', missing)).not.toContain('message');
+    expect(messageOf('ERR_CLUSTER_PACKAGE', missing)).toMatch(/^For the driver of the cluster the package ioredis/);
+    const ofJobs = messageOf('ERR_CLUSTER_PACKAGE', { ...missing, neededBy: 'durable jobs' });
+    expect(ofJobs).toMatch(/^For the durable jobs of the cluster the package ioredis/);
   });
 });

@@ -37,6 +37,18 @@ group('crossing from one process to another', () => {
     expect(Object.keys(crossed)).toEqual(['code', 'detail']);
   });
 
+  test.each([RangeError, TypeError, SyntaxError])('a %o is one on the other side', (kind) => {
+    expect(cross(new kind('no'))).toBeInstanceOf(kind);
+  });
+
+  test('the class of the user is the name, where the error has none of its own', () => {
+    class PaymentRefused extends Error {}
+    class ServerError extends Error {}
+    expect(cross(new PaymentRefused('no')).name).toBe('PaymentRefused');
+    expect(cross(Object.assign(new PaymentRefused('no'), { name: 'Mine' })).name).toBe('Mine');
+    expect(cross(new ServerError('no')).name).toBe('Error');
+  });
+
   test('an error with the code of the table that is no ServerError does not become one', () => {
     const crossed = cross(Object.assign(new Error('mine'), { code: 'ERR_ONE_SERVER', detail: {} }));
     expect(crossed).not.toBeInstanceOf(ServerError);

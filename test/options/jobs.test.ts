@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { resolveOptions } from '../../src/options/index.js';
+import { resolveOptions, withoutSecrets } from '../../src/options/index.js';
 
 const URL_ = 'redis://us%40er:s3cret@host:1/2';
 const jobsOf = (jobs: unknown, cluster: object = { driver: 'redis', url: URL_ }) =>
@@ -17,6 +17,24 @@ describe('the option cluster.jobs', () => {
   it('connects with the TLS of the cluster', () => {
     const tls = { ca: '-----BEGIN CERTIFICATE-----' };
     expect(jobsOf({}, { driver: 'redis', url: 'redis://host', tls })).toMatchObject({ url: 'rediss://host', tls });
+  });
+
+  it('may have a user of its own at the engine of the cluster', () => {
+    const own = { username: 'jobs', password: 'other', tls: { ca: '-----BEGIN CERTIFICATE-----' } };
+    expect(jobsOf(own)).toMatchObject({ ...own, url: expect.stringMatching(/^rediss:.*@host:1\/2$/) });
+    expect(jobsOf({ password: 'other' })).toMatchObject({ url: URL_, username: 'us@er', password: 'other', tls: null });
+    expect(() => jobsOf({ password: 7 })).toThrow(expect.objectContaining({ code: 'ERR_OPTION_TYPE' }));
+  });
+
+  it.each([
+    [{}, undefined, 1800],
+    [{}, 20_000, 5000],
+    [{ drainMs: 100 }, 3000, 100],
+  ])('%j with maxWaitMs %s is shown to operators with the drainMs that holds', (jobs, maxWaitMs, expected) => {
+    const cluster = { driver: 'redis', url: URL_, jobs } as const;
+    const shown = withoutSecrets(resolveOptions({ cluster, ...(maxWaitMs !== undefined && { maxWaitMs }) }));
+    expect(shown).toMatchObject({ cluster: { jobs: { drainMs: expected } } });
+    expect(JSON.stringify(shown)).not.toMatch(/s3cret/);
   });
 
   it('has an engine of its own, which must be given where the driver keeps no jobs', () => {

@@ -99,6 +99,10 @@ describe('durable jobs', () => {
     expect(await counted).toEqual([mail]);
     expect(await dead).toEqual(['a job']);
     expect(await retried).toMatchObject({ code: 'ERR_JOB_NOT_DEAD' });
+    const removed = made.jobs.remove('mail:2');
+    expect(said.at(-1)).toMatchObject({ say: 'removeJob', job: 'mail:2' });
+    made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: true });
+    expect(await removed).toBe(true);
     const late = outcome(made.jobs.count());
     await vi.advanceTimersByTimeAsync(3000);
     expect(await late).toMatchObject({ code: 'ERR_CLUSTER_TIMEOUT' });

@@ -339,6 +339,7 @@ describe('a node of several', () => {
     const jobs = {
       count: async () => [],
       dead: async (...given: unknown[]) => given as never,
+      remove: async (id: string) => id === 'mail:1',
       retry: async (id: string) => void retried.push(id),
     };
     return make({}, [{ port: 0 }], { cluster: { status: () => status, reload, jobs } });
@@ -361,10 +362,11 @@ describe('a node of several', () => {
     expect(() => of('up', false).reloadNodes()).toThrow(expect.objectContaining({ code: 'ERR_RELOAD' }));
   });
 
-  it('counts durable jobs, lists dead ones, and retries one', async () => {
+  it('counts durable jobs, lists dead ones, retries and removes one', async () => {
     expect(await of('up', false).countJobs()).toEqual([]);
     expect(await of('up', false).deadJobs('mail', 1, 2)).toEqual(['mail', 1, 2]);
     await of('up', false).retryJob('mail:1');
+    expect(await of('up', false).removeJob('mail:1')).toEqual({ removed: true });
     expect(retried).toEqual(['mail:1']);
     await expect(make().countJobs()).rejects.toMatchObject({ code: 'ERR_NO_CLUSTER' });
   });

@@ -154,11 +154,19 @@ describe('a line that comes again', () => {
     vi.advanceTimersByTime(999);
     expect(said()).toEqual([]);
     vi.advanceTimersByTime(1);
-    expect(said()).toEqual(['warn manager: again (3 times more)']);
+    expect(said()).toEqual(['warn manager: again (3 times more) a=1']);
     for (let i = 0; i < 2; i++) log.warn('again');
     log.info('other');
-    expect(said()).toEqual(['warn manager: again', 'warn manager: again (1 times more)', 'info manager: other']);
+    expect(said()).toEqual(['warn manager: again', 'warn manager: again (once more)', 'info manager: other']);
     vi.useRealTimers();
+  });
+
+  test('is counted with the names in it, and without the error, which was told', () => {
+    const { log, lines } = record();
+    const error = new Error('why');
+    for (let i = 0; i < 2; i++) log.info('a job has failed', { job: 'mail:7', attempt: 1, error });
+    log.flush();
+    expect(lines.at(-1)).toMatch(/a job has failed \(once more\) job=\S*mail:7\S* attempt=1$/);
   });
 
   test.each<[string, (log: Log) => void]>([

@@ -2,6 +2,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { deserializeError, serializeError } from '../../src/errors/index.js';
 import type { Log } from '../../src/util/log.js';
 import { jsonOutput, LoggerOutput, printedLine, TextOutput, type UserLogger } from '../../src/util/log-output.js';
 import { replaceWrite, restAfterAWhile, takePrinted } from '../../src/util/printed.js';
@@ -149,6 +150,18 @@ describe('messages of the log', () => {
       ...{ level: 'error', role: 'task worker', workerId: 4, pid: process.pid, msg: 'failed' },
       error: { message: 'why' },
     });
+  });
+
+  it('as JSON have the class of an error, and of its causes, of another process too', () => {
+    class PaymentRefused extends Error {}
+    const lines: string[] = [];
+    const thrown = new PaymentRefused('no', { cause: new RangeError('why', { cause: new TypeError('fetch failed') }) });
+    for (const error of [thrown, deserializeError(serializeError(thrown))]) {
+      jsonOutput((line) => lines.push(line)).write('warn', 'user process 1', 'failed', { error });
+    }
+    const [here, there] = lines.map((line) => (JSON.parse(line) as { error: unknown }).error);
+    expect(here).toMatchObject({ type: 'PaymentRefused', cause: { type: 'RangeError', cause: { type: 'TypeError' } } });
+    expect(there).toEqual(here);
   });
 
   it('go to a logger of the user, with the process in each, where it has no children', () => {

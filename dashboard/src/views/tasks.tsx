@@ -84,7 +84,7 @@ function Dead({ name }: { name: string }) {
           { title: 'Attempts', isNumber: true, show: ({ attemptsMade }) => count(attemptsMade) },
           { title: 'Ended', show: ({ endedAt }) => (endedAt === undefined ? '' : timeOfDay(endedAt)) },
           { title: 'Reason', show: ({ reason = '' }) => reason },
-          { title: 'Data', show: ({ data }) => <code>{data}</code> },
+          { title: 'Data', show: ({ data, dataStart = JSON.stringify(data) }) => <code>{dataStart}</code> },
           {
             title: '',
             show: ({ id }) => (

@@ -58,6 +58,26 @@ export function addJobs(program: Command): void {
       }
       await ask(choiceOf(flags), async (asked) => retry(asked, all === undefined ? ids : await idsOf(asked, all)));
     });
+
+  withTarget(jobs.command('remove'))
+    .summary('remove jobs that wait, are delayed or ended')
+    .argument('<ids...>', 'NAME:ID, as enqueue gives it')
+    .action((ids: string[], flags: TargetFlags) => ask(choiceOf(flags), (asked) => remove(asked, ids)));
+}
+
+/** One that cannot be removed keeps none of the others from it. */
+async function remove({ call }: Asked, ids: readonly string[]): Promise<void> {
+  let done = 0;
+  for (const id of ids) {
+    try {
+      const { removed } = await call<{ readonly removed: boolean }>('removeJob', { id }, CALL_MS);
+      if (!removed) throw new CliError(ExitCode.failed, 'There is no such job.');
+      done++;
+    } catch (error) {
+      failWith(visible(id), error);
+    }
+  }
+  print(`${count(done)} of ${count(ids.length)} ${ids.length === 1 ? 'job is' : 'jobs are'} removed.`);
 }
 
 /** One that cannot be retried keeps none of the others from it. */

@@ -5,8 +5,27 @@ import { duration, print } from '../terminal.js';
 
 const LOOK_MS = 200;
 
+/** Which starts of which nodes were in a cluster that has had its round, also in one that has failed. */
+export class Rounds {
+  readonly #seen = new Set<string>();
+
+  /** @returns the id of the server's node; undefined: its cluster has had no round */
+  async had({ call }: Pick<Asked, 'call'>): Promise<string | undefined> {
+    if (this.#seen.size === 0) return undefined;
+    const { nodes } = await call<ClusterStatus>('nodes');
+    return nodes.find((node) => node.self && this.#seen.has(startOf(node)))?.id;
+  }
+
+  see(nodes: ClusterStatus['nodes']): void {
+    for (const node of nodes) this.#seen.add(startOf(node));
+  }
+}
+
+/** No two servers have both, of whatever clusters they are. */
+const startOf = ({ id, incarnation }: ClusterStatus['nodes'][number]): string => `${id} ${incarnation}`;
+
 /** @throws CliError with the node that has stopped it, and why */
-export async function reloadNodes({ call }: Pick<Asked, 'call'>, timeoutMs: number): Promise<void> {
+export async function reloadNodes({ call }: Pick<Asked, 'call'>, timeoutMs: number, rounds: Rounds): Promise<void> {
   const begin = performance.now();
   const shown = new Set<string>();
   const show = (reload: NodesReload | null): void => {
@@ -25,7 +44,9 @@ export async function reloadNodes({ call }: Pick<Asked, 'call'>, timeoutMs: numb
   let isOver: boolean;
   do {
     isOver = await Promise.race([ended, pause()]);
-    show((await call<ClusterStatus>('nodes')).reload);
+    const { reload, nodes } = await call<ClusterStatus>('nodes');
+    rounds.see(nodes);
+    show(reload);
   } while (!isOver);
   const reload = await reloading;
   print(describeEnd(reload, performance.now() - begin));

@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
 import type { Reloaded } from '../../control/controlled.js';
 import { integerBetween } from '../number.js';
-import { ask, askFound, type Choice, chooseServer } from '../servers.js';
+import { type Asked, ask, askFound, type Choice, chooseServer } from '../servers.js';
 import { onEach, type Say, type TargetFlags, targetsOf, withTarget } from '../target.js';
-import { reloadNodes } from './reload-nodes.js';
+import { Rounds, reloadNodes } from './reload-nodes.js';
 
 interface Flags extends TargetFlags {
   readonly tasks?: boolean;
@@ -32,13 +32,24 @@ export function addReload(program: Command): void {
       `how long to wait (default: ${WAIT_SECONDS}; for all nodes ${WAIT_FOR_NODES_SECONDS})`,
       integerBetween(1, 86_400),
     )
-    .action(async (servers: string[], flags: Flags) =>
-      onEach(await targetsOf(flags, servers), ({ choice }, say) => reload(choice, flags, say)),
-    );
+    .action(async (servers: string[], flags: Flags) => {
+      const rounds = new Rounds();
+      const reloadOne = flags.allNodes === true ? reloadAll(rounds, flags) : reload;
+      return onEach(await targetsOf(flags, servers), ({ choice }, say) => reloadOne(choice, flags, say));
+    });
 }
 
-async function reload(choice: Choice, { allNodes, tasks, timeout }: Flags, say: Say): Promise<void> {
-  if (allNodes === true) return ask(choice, (asked) => reloadNodes(asked, (timeout ?? WAIT_FOR_NODES_SECONDS) * 1000));
+/** One round for each cluster: of the servers that are meant, several may be nodes of one. */
+function reloadAll(rounds: Rounds, { timeout = WAIT_FOR_NODES_SECONDS }: Flags): typeof reload {
+  const round = async (asked: Asked, say: Say): Promise<void> => {
+    const had = await rounds.had(asked);
+    if (had === undefined) return reloadNodes(asked, timeout * 1000, rounds);
+    say(`The cluster of its node ${had} has had its round.`);
+  };
+  return (choice, _flags, say) => ask(choice, (asked) => round(asked, say));
+}
+
+async function reload(choice: Choice, { tasks, timeout }: Flags, say: Say): Promise<void> {
   const tasksOnly = tasks === true;
   const found = await chooseServer(choice);
   if (found.entry === undefined) {

@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { basename, dirname, extname, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import type { App } from '../../config/app.js';
 import { CLI_ENTRY } from '../../entries.js';
 import { flagOf, type OptionName, variableOf } from '../../options/index.js';
+import { nameOfScript } from '../../util/script.js';
 import { type ChosenApps, chosenApps, type FileFlags } from '../chosen-apps.js';
 import { CliError, ExitCode } from '../exit.js';
 import { commandFor } from '../script.js';
@@ -201,8 +202,9 @@ function adviceFor(option: OptionName, name: string): string {
   return `tswoole: --${flagOf(option)} holds a secret, so it is not in the unit, which every user may read. Write ${variableOf(option)}='…' into ${where}, and chmod 600 that file.\n`;
 }
 
+/** As the running server is called: apps of one user whose scripts are all `server.js` have units of their own. */
 function unitNameFor({ options }: StartFlags, script: string): string {
-  return unitName(options['name'] ?? basename(script, extname(script)));
+  return unitName(options['name'] ?? nameOfScript(script));
 }
 
 /** Keeps only characters that systemd allows in the name of a unit. */

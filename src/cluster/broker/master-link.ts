@@ -106,6 +106,8 @@ export class MasterLink implements PresentMaster {
         return this.#deadJobs(question);
       case 'retryJob':
         return jobs?.answer({ method: 'retry', args: [question.job] });
+      case 'removeJob':
+        return jobs?.answer({ method: 'remove', args: [question.job] });
     }
   }
 
@@ -176,6 +178,7 @@ const ofMaster: readonly string[] = [
   'countJobs',
   'deadJobs',
   'retryJob',
+  'removeJob',
   'ofMaster',
 ] satisfies FromMaster['say'][];
 

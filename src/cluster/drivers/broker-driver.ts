@@ -174,7 +174,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.#upLink();
     this.#checkPayload(data);
     const info = this.#running?.membership.find(node);
-    if (info === undefined) throw new ServerError('ERR_NODE_LOST', { node });
+    if (info === undefined) throw new ServerError('ERR_NODE_LOST', { node, why: 'nothing was sent to it' });
     return await this.#ask(info, Asked.user, data, timeoutMs);
   }
 

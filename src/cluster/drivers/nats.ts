@@ -14,6 +14,7 @@ import { importModule } from '../../util/import-module.js';
 import { withAdvice } from '../certificate-advice.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
+import { withoutSecrets } from '../without-secrets.js';
 import {
   type Channel,
   type Engine,
@@ -25,6 +26,7 @@ import {
   type PutResult,
 } from './engine.js';
 import { NatsConfig } from './nats-config.js';
+import { whatListens } from './what-listens.js';
 
 const DEFAULT_PORT = 4222;
 
@@ -159,7 +161,9 @@ export function natsEngine(options: ResolvedDriverOptions): Engine {
         importModule<typeof import('@nats-io/transport-node')>('@nats-io/transport-node'),
       );
       try {
-        await greeted(options, abort);
+        await greeted(options, abort).catch(async (error: Error) => {
+          throw error instanceof Ungreeted ? await otherThanNats(options, error, abort) : error;
+        });
         const connection = await nats.connect(clientOptions(options));
         const config = new NatsConfig(connection, nats.headers, options.prefix);
         return new NatsLink(connection, config, options.prefix, events);
@@ -192,6 +196,16 @@ function hostAndPort({ url }: ResolvedDriverOptions): string {
   return `${url.hostname}:${url.port || DEFAULT_PORT}`;
 }
 
+/** Something is there, and does not greet as NATS does. */
+class Ungreeted extends Error {}
+
+async function otherThanNats(options: ResolvedDriverOptions, error: Error, abort: AbortSignal): Promise<Error> {
+  const found = await whatListens({ host: hostOf(options), port: Number(options.url.port || DEFAULT_PORT) }, abort);
+  return found === undefined || found === 'a NATS server'
+    ? error
+    : new Error(`${error.message}; ${found} listens there`);
+}
+
 /**
  * Resolves when a server greets at that address. The client keeps the socket of an attempt that timed out for ever, and
  * cannot be stopped: so this looks first, whether it would wait.
@@ -201,10 +215,12 @@ function greeted(options: ResolvedDriverOptions, abort: AbortSignal): Promise<vo
   return new Promise((resolve, reject) => {
     const socket = connectSocket({ host: hostOf(options), port: Number(url.port || DEFAULT_PORT) });
     const stop = () => socket.destroy(new Error('stopped'));
-    socket.setTimeout(connectTimeoutMs, () => socket.destroy(new Error(`no greeting within ${connectTimeoutMs} ms`)));
+    socket.setTimeout(connectTimeoutMs, () =>
+      socket.destroy(new Ungreeted(`no greeting within ${connectTimeoutMs} ms`)),
+    );
     socket.once('data', (data) => {
       if (data.toString('latin1').startsWith('INFO ')) socket.destroy();
-      else socket.destroy(new Error('what answers is not a NATS server'));
+      else socket.destroy(new Ungreeted('what answers is not a NATS server'));
     });
     let failure: Error | undefined;
     let isGreeted = false;
@@ -213,7 +229,7 @@ function greeted(options: ResolvedDriverOptions, abort: AbortSignal): Promise<vo
     socket.once('close', () => {
       abort.removeEventListener('abort', stop);
       if (failure === undefined && isGreeted) resolve();
-      else reject(failure ?? new Error('it closed the connection without a greeting'));
+      else reject(failure ?? new Ungreeted('it closed the connection without a greeting'));
     });
     if (abort.aborted) stop();
     else abort.addEventListener('abort', stop, { once: true });
@@ -223,8 +239,8 @@ function greeted(options: ResolvedDriverOptions, abort: AbortSignal): Promise<vo
 function connectError({ address, password }: ResolvedDriverOptions, error: Error): ServerError {
   if (error instanceof ServerError) return error;
   const { code } = (error.cause ?? error) as NodeJS.ErrnoException;
-  const message = withAdvice(error.message === '' ? error.name : error.message, code);
-  const why = password === undefined ? message : message.replaceAll(password, '(hidden)');
+  const said = withAdvice(error.message === '' ? error.name : error.message, code);
+  const why = withoutSecrets(said, [password]);
   return new ServerError('ERR_CLUSTER_CONNECT', { engine: 'NATS', address, why });
 }
 

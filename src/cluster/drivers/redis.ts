@@ -9,6 +9,7 @@ import { importModule } from '../../util/import-module.js';
 import { withAdvice } from '../certificate-advice.js';
 import type { ConfigEntry } from '../driver.js';
 import { loadPeer } from '../load-peer.js';
+import { withoutSecrets } from '../without-secrets.js';
 import {
   type Channel,
   type Engine,
@@ -19,6 +20,7 @@ import {
   OutstandingTurn,
   type PutResult,
 } from './engine.js';
+import { whatListens } from './what-listens.js';
 
 const NEEDED = { version: '6.2', major: 6, minor: 2 };
 
@@ -270,7 +272,8 @@ async function open(clients: readonly Redis[], options: ResolvedDriverOptions, a
     if (isReplica(await clients[0]!.info('replication'))) throw new Error(REPLICA);
   } catch (cause) {
     if (cause instanceof ServerError) throw cause;
-    throw connectError(options, errors[0] ?? (cause as Error));
+    const error = errors[0] ?? (cause as Error);
+    throw connectError(options, error, await otherThanRedis(options, error, abort));
   } finally {
     clearTimeout(timer);
     abort.removeEventListener('abort', end);
@@ -289,9 +292,22 @@ function refuseOld(info: string, { address }: ResolvedDriverOptions): void {
   throw new ServerError('ERR_CLUSTER_ENGINE', { engine: 'Redis', address, needed: NEEDED.version, received: version });
 }
 
-function connectError({ address, password }: ResolvedDriverOptions, error: NodeJS.ErrnoException): ServerError {
-  const message = withAdvice(error.message, error.code);
-  const why = password === undefined ? message : message.replaceAll(password, '(hidden)');
+/** What is known of an engine that is reached, and said nothing that explains it. */
+async function otherThanRedis(options: ResolvedDriverOptions, error: Error, abort: AbortSignal): Promise<string> {
+  const { code, name } = error as NodeJS.ErrnoException;
+  const isExplained = name === 'ReplyError' || (code !== undefined && !/^(?:EPIPE|ECONNRESET|ERR_SSL)/.test(code));
+  if (isExplained || error.message === REPLICA || abort.aborted) return '';
+  const found = await whatListens({ host: hostOf(options), port: Number(options.url.port || 6379) }, abort);
+  if (found !== 'a Redis') return found === undefined ? '' : `; ${found} listens there`;
+  return options.tls === null ? '' : '; a Redis without TLS listens there: its URL begins with "redis:"';
+}
+
+function connectError(
+  { address, password }: ResolvedDriverOptions,
+  error: NodeJS.ErrnoException,
+  found: string,
+): ServerError {
+  const why = withoutSecrets(withAdvice(error.message, error.code), [password]) + found;
   return new ServerError('ERR_CLUSTER_CONNECT', { engine: 'Redis', address, why });
 }
 

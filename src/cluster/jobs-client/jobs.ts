@@ -138,6 +138,15 @@ export class Jobs {
     await this.#ask({ method: 'retry', args: [id] });
   }
 
+  /**
+   * Removes a job that is waiting, delayed, done or dead; its id is free again.
+   * @returns whether there was one @throws ServerError (rejects) ERR_JOB_NOT_REMOVED: it is under way, or the next tick of a schedule
+   */
+  async remove(id: JobId): Promise<boolean> {
+    fromJobId(id);
+    return (await this.#ask({ method: 'remove', args: [id] })) as boolean;
+  }
+
   /** Of one name, over all nodes. */
   async counts(name: string): Promise<JobCounts> {
     checkName('name', name);

@@ -228,10 +228,28 @@ function isRefusal(error: unknown): boolean {
   return typeof code === 'number' && code < 0;
 }
 
-/** An error as the engine keeps it: bounded, and under no name that BullMQ takes for an order. */
+/** An error as the engine keeps it: bounded, with its causes, and under no name that BullMQ takes for an order. */
 function storable(error: unknown): Error {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  const kept = new Error(String(message).slice(0, MOST_CHARACTERS));
-  kept.stack = String(stack).slice(0, MOST_CHARACTERS);
+  const chain = withCauses(error instanceof Error ? error : new Error(String(error)));
+  const kept = new Error(reasonOf(chain).slice(0, MOST_CHARACTERS));
+  const stacks = chain.map(({ stack, message }) => String(stack ?? message));
+  kept.stack = stacks.join('\n[cause]: ').slice(0, MOST_CHARACTERS);
   return kept;
+}
+
+const MOST_CAUSES = 8;
+
+function withCauses(error: Error): Error[] {
+  const chain = [error];
+  for (let { cause } = error; cause instanceof Error && chain.length <= MOST_CAUSES; cause = cause.cause)
+    chain.push(cause);
+  return chain;
+}
+
+/** `fetch failed: connect ECONNREFUSED 127.0.0.1:80`; a cause that the text before it names already says nothing more. */
+function reasonOf(chain: readonly Error[]): string {
+  const [said = '', ...causes] = chain.map(
+    ({ name, message, code = name }: NodeJS.ErrnoException) => String(message) || String(code),
+  );
+  return causes.reduce((text, cause) => (text.includes(cause) ? text : `${text}: ${cause}`), said);
 }

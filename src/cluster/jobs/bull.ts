@@ -2,7 +2,7 @@ import type { JobsOptions, Queue } from 'bullmq';
 import { ServerError } from '../../errors/index.js';
 import { monotonicMs } from '../../util/clock.js';
 import { importModule } from '../../util/import-module.js';
-import { loadPeer } from '../load-peer.js';
+import { FOR_JOBS, loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
 import { type Bull, down, type Engine, type EngineOptions, type EngineState, type Unlock, whyOf } from './engine.js';
 import { checkJobData, type DataLimits } from './job-data.js';
@@ -14,6 +14,7 @@ import { integer, LONGEST_MS } from './limits.js';
 import { PostgresEngine } from './postgres-engine.js';
 import type * as Jobs from './queue.js';
 import { RedisEngine } from './redis-engine.js';
+import { removeJob } from './remove-job.js';
 import { upsertSchedule } from './schedule.js';
 
 const MEBIBYTE = 2 ** 20;
@@ -81,7 +82,7 @@ class BullJobQueue implements Jobs.JobQueue {
   }
 
   async open(): Promise<void> {
-    this.#bull = await loadPeer('bullmq', () => importModule<typeof import('bullmq')>('bullmq'));
+    this.#bull = await loadPeer('bullmq', () => importModule<typeof import('bullmq')>('bullmq'), FOR_JOBS);
     const isRedis = this.#engineOptions.url.protocol.startsWith('redis');
     const kind = isRedis ? RedisEngine : PostgresEngine;
     this.#engine = await kind.open(this.#bull, this.#engineOptions);
@@ -162,6 +163,15 @@ class BullJobQueue implements Jobs.JobQueue {
     } catch (error) {
       throw isCoded(error) ? new ServerError('ERR_JOB_NOT_DEAD', { id }) : error;
     }
+  }
+
+  async remove(id: Jobs.JobId): Promise<boolean> {
+    const { name, engineId } = fromJobId(id);
+    return await this.#ask(async () => {
+      const job = await this.#queue(name).getJob(engineId);
+      if (job !== undefined) await removeJob(job, id);
+      return job !== undefined;
+    });
   }
 
   async counts(name: string): Promise<Jobs.JobCounts> {

@@ -2,6 +2,7 @@ import type { ConnectionOptions } from 'node:tls';
 import type { BackendFactory, ConnectionOptions as EngineConnection, RedisQueueBackend } from 'bullmq';
 import { ServerError } from '../../errors/index.js';
 import { withAdvice } from '../certificate-advice.js';
+import { withoutSecrets } from '../without-secrets.js';
 
 /** The part of BullMQ that is used, loaded. */
 export type Bull = typeof import('bullmq');
@@ -56,15 +57,14 @@ export interface EngineOptions {
   readonly onState: (state: EngineState, why: string) => void;
 }
 
-/** Names no user and no password, whatever the library said. */
+/** Names no password, whatever the library said. */
 export function whyOf(error: unknown, { url, password }: Pick<EngineOptions, 'url' | 'password'>): string {
   const { message, code } = error as NodeJS.ErrnoException;
   const said = withAdvice(typeof message === 'string' && message !== '' ? message : String(code ?? error), code).slice(
     0,
     500,
   );
-  const secrets = [password, url.password, decoded(url.password)];
-  return secrets.reduce<string>((text, secret) => (secret ? text.replaceAll(secret, '***') : text), said);
+  return withoutSecrets(said, [password, url.password, decoded(url.password)]);
 }
 
 /** Part of a URL; one with a bare '%' is taken as it is. */

@@ -1,7 +1,7 @@
 import type { ConnectionOptions, PostgresQueueBackend, RedisQueueBackend } from 'bullmq';
 import { ServerError } from '../../errors/index.js';
 import { importModule } from '../../util/import-module.js';
-import { loadPeer } from '../load-peer.js';
+import { FOR_JOBS, loadPeer } from '../load-peer.js';
 import {
   type Bull,
   type BullSettings,
@@ -35,7 +35,7 @@ export class PostgresEngine implements Engine {
 
   static async open(bull: Bull, options: EngineOptions): Promise<PostgresEngine> {
     // BullMQ loads it itself; here a missing one is told as every other.
-    await loadPeer('pg', () => importModule('pg'));
+    await loadPeer('pg', () => importModule('pg'), FOR_JOBS);
     return new PostgresEngine(bull, options);
   }
 

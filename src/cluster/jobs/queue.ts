@@ -210,6 +210,8 @@ export interface JobQueue {
   dead(name: string, page?: JobPage): Promise<JobInfo[]>;
   /** Runs a dead job again, with all its attempts. ERR_JOB_NOT_DEAD when it is not there or not dead. */
   retry(id: JobId): Promise<void>;
+  /** Whether there was one: waiting, delayed, done or dead. ERR_JOB_NOT_REMOVED: it is under way, or the next tick of a schedule. */
+  remove(id: JobId): Promise<boolean>;
   counts(name: string): Promise<JobCounts>;
   stats(): JobStats;
   /** Closes every worker with `drainMs`, then the connections. Afterwards every call rejects with ERR_CLUSTER_DOWN. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis, RedisOptions } from 'ioredis';
 import { type Deferred, deferred } from '../../util/deferred.js';
 import { importModule } from '../../util/import-module.js';
-import { loadPeer } from '../load-peer.js';
+import { FOR_JOBS, loadPeer } from '../load-peer.js';
 import {
   type Bull,
   type BullSettings,
@@ -15,6 +15,7 @@ import {
   type Unlock,
   whyOf,
 } from './engine.js';
+import { keepDatabase } from './keep-database.js';
 
 /** Only what is still one's own. */
 const UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
@@ -37,7 +38,7 @@ export class RedisEngine implements Engine {
   #started: Deferred<void> | undefined;
 
   static async open(bull: Bull, options: EngineOptions): Promise<RedisEngine> {
-    const { Redis } = await loadPeer('ioredis', () => importModule<typeof import('ioredis')>('ioredis'));
+    const { Redis } = await loadPeer('ioredis', () => importModule<typeof import('ioredis')>('ioredis'), FOR_JOBS);
     return new RedisEngine(bull, options, Redis);
   }
 
@@ -45,7 +46,7 @@ export class RedisEngine implements Engine {
     this.#bull = bull;
     this.#options = options;
     this.#client = client;
-    const producer = new client(producerSettings(options));
+    const producer = keepDatabase(new client(producerSettings(options)));
     this.#producer = producer;
     this.name = `Redis at ${options.url.host}`;
     producer.on('ready', () => this.#enter('up', 'the connection was closed'));
@@ -111,7 +112,7 @@ export class RedisEngine implements Engine {
   }
 
   #remember(connection: Redis): Redis {
-    this.#ofWorkers.add(connection);
+    this.#ofWorkers.add(keepDatabase(connection));
     return connection.on('error', () => undefined).on('end', () => this.#ofWorkers.delete(connection));
   }
 
@@ -157,7 +158,8 @@ function settingsOf({ url, username, password, tls, deadlineMs }: EngineOptions)
     ...(pass !== '' && { password: pass }),
     ...((tls !== undefined || url.protocol === 'rediss:') && { tls: { ...tls } }),
     connectTimeout: deadlineMs,
-    // BullMQ reads replies as RESP2 has them.
+    // BullMQ reads replies as RESP2 has them. A HELLO that is refused, for want of a password say, is answered by a text for developers.
+    protocol: 2,
     replyMapping: 'legacy',
     retryStrategy: pauseBefore,
     // After a fail-over the name, or the proxy, leads to the new primary; this connection to the old one stays open.
