@@ -1,5 +1,5 @@
 /** A WebSocket server: an `HttpServer` whose clients may also become WebSockets. */
-import { deserialize, serialize } from 'node:v8';
+import { deserialize } from 'node:v8';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { describe, ServerError, told } from '../errors/index.js';
 import { HttpServer, type HttpServerOptions } from '../http/http-server.js';
@@ -19,6 +19,7 @@ import { isSendable } from '../protocol/websocket/close-codes.js';
 import type { Connection } from '../server/connection.js';
 import type { DatagramPeer } from '../server/datagrams.js';
 import type { ProcessEvents } from '../server/events.js';
+import { clonedBytes } from '../shared/cloned.js';
 import type { HandshakeAnswer } from './handshake-answer.js';
 import { MessageFrames } from './message-frames.js';
 import { exceptOf, type PublishOptions, type PushOptions } from './publish-options.js';
@@ -320,9 +321,10 @@ function checkData(data: unknown): void {
 
 function cloned(value: unknown): Buffer {
   try {
-    return serialize(value);
+    return clonedBytes(value);
   } catch (error) {
-    throw new ServerError('ERR_CONNECTION_DATA', { why: (error as Error).message });
+    const { why } = (error as ServerError<'ERR_DATA_NOT_CLONEABLE'>).detail;
+    throw new ServerError('ERR_CONNECTION_DATA', { why: why.replace(/\.$/, '') });
   }
 }
 
