@@ -171,7 +171,8 @@ export class Cluster {
   async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
     refuseNoObject(options);
     refuseUnknownNames('options', options, ['timeoutMs']);
-    const timeoutMs = milliseconds.check('timeoutMs', options.timeoutMs ?? this.#parts.requestTimeoutMs);
+    const { timeoutMs: given = this.#parts.requestTimeoutMs } = options;
+    const timeoutMs = milliseconds.check('timeoutMs', given);
     return (await this.#ask({ ask: 'request', node, data, timeoutMs }, node, timeoutMs)) as T;
   }
 
