@@ -171,7 +171,8 @@ export class Cluster {
   async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
     refuseNoObject(options);
     refuseUnknownNames('options', options, ['timeoutMs']);
-    const timeoutMs = milliseconds.check('timeoutMs', options.timeoutMs ?? this.#parts.requestTimeoutMs);
+    const { timeoutMs: given = this.#parts.requestTimeoutMs } = options;
+    const timeoutMs = milliseconds.check('timeoutMs', given);
     return (await this.#ask({ ask: 'request', node, data, timeoutMs }, node, timeoutMs)) as T;
   }
 
@@ -213,7 +214,7 @@ export class Cluster {
   readonly presence = {
     /**
      * Adds or replaces a member of this node; it goes with its node. @param given what JSON can express, of at most 16 KiB
-     * @throws ServerError ERR_CLUSTER_FULL, ERR_CLUSTER_PAYLOAD, ERR_CLUSTER_SUBJECT, ERR_OPTION_VALUE
+     * @throws ServerError ERR_CLUSTER_FULL, ERR_CLUSTER_PAYLOAD, ERR_CLUSTER_SUBJECT, ERR_DATA_NOT_CLONEABLE, ERR_OPTION_VALUE
      */
     put: (key: string, member: string, given: unknown = null): void => {
       checkName('key', key);
@@ -237,8 +238,9 @@ export class Cluster {
     },
   };
 
-  /** The address of a connection of this node, for `server.send` and `server.close` on any node. */
+  /** The address of a connection of this node, for `server.send` and `server.close` on any node. @throws ServerError ERR_OPTION_TYPE */
   addressOf(fd: number): string {
+    if (!Number.isSafeInteger(fd) || fd < 1) refuse('ERR_OPTION_TYPE', 'fd', 'a session id', fd);
     const { id: node, incarnation } = this.self;
     return addressText({ node, incarnation, fd });
   }

@@ -1,6 +1,7 @@
 /** The checks of names: subjects, keys, node ids. */
 import { describe, ServerError, told } from '../errors/index.js';
 import { refuse } from '../options/check.js';
+import { clonedBytes, MOST_LEVELS } from '../shared/cloned.js';
 import type { NodeInfo } from './driver.js';
 
 const MOST_BYTES = 128;
@@ -15,13 +16,15 @@ export function checkName(what: 'subject' | 'key' | 'member', value: unknown): a
 
 const MOST_META_BYTES = 16 * 1024;
 
-/** @returns as JSON @throws ServerError ERR_OPTION_VALUE: JSON cannot express it; ERR_CLUSTER_PAYLOAD */
+/** @returns as JSON @throws ServerError ERR_OPTION_VALUE: JSON cannot express it; ERR_CLUSTER_PAYLOAD, ERR_DATA_NOT_CLONEABLE */
 export function metaText(meta: unknown): string {
   const json = jsonOf(meta);
   if (json === undefined) return refuse('ERR_OPTION_VALUE', 'meta', 'what JSON can express', meta);
   const bytes = Buffer.byteLength(json);
   if (bytes > MOST_META_BYTES)
     throw told(new ServerError('ERR_CLUSTER_PAYLOAD', { what: 'The JSON of a meta', bytes, most: MOST_META_BYTES }));
+  // Each level has two bytes at least. Lists of members are messages, too.
+  if (bytes > 2 * MOST_LEVELS) clonedBytes(JSON.parse(json));
   return json;
 }
 

@@ -13,3 +13,5 @@ export function subjectOf(kind: SubjectKind, name: string): string {
   if (Buffer.byteLength(subject) <= MOST_BYTES) return subject;
   return `${kind}#${createHash('sha256').update(name).digest('base64url')}`;
 }
+
+export const isOfKind = (subject: string, kind: SubjectKind): boolean => subject[0] === kind;

@@ -192,6 +192,7 @@ const sharedCounters: Readonly<Record<string, string>> = {
   refused: 'What a limiter refused.',
   published: 'Values published to a topic.',
   gaps: 'How often a process was overtaken by a topic, and has missed values.',
+  unreadable: 'How often a subscriber of a topic could not read a value, and has passed over it.',
 };
 
 /** Where the script has declared shared objects. */

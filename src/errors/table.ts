@@ -473,7 +473,8 @@ export const errorTable = {
   ERR_DATA_NOT_CLONEABLE: entry({
     fields: { why: 'string' },
     sentence: ({ why }) => `Data for another process must be cloneable by the structured clone algorithm: ${why}`,
-    advice: 'Leave out functions, symbols and the like; pass the data they were made from.',
+    advice:
+      'Leave out functions, symbols and the like, and pass the data they were made from; what is too deep can go as JSON text.',
   }),
   ERR_DATA_STORE: entry({
     fields: { bytes: 'number', why: 'string' },

@@ -1,5 +1,7 @@
 /** Cookies by RFC 6265bis: read leniently, written strictly. */
 import { describe, ServerError } from '../errors/index.js';
+import { refuseNoObject } from '../options/check.js';
+import { refuseUnknownNames } from '../options/known-names.js';
 import { isToken } from './header-fields.js';
 
 /** Attributes of a cookie, as RFC 6265bis has them. */
@@ -33,6 +35,9 @@ const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/;
 const SAME_SITE = { strict: 'Strict', lax: 'Lax', none: 'None' } as const;
 const PRIORITY = { low: 'Low', medium: 'Medium', high: 'High' } as const;
 
+const FLAGS = ['secure', 'httpOnly', 'partitioned'] as const;
+const OPTIONS: readonly string[] = [...FLAGS, 'path', 'domain', 'expires', 'maxAge', 'sameSite', 'priority'];
+
 /** Name → value; of repeated names the first counts, for it has the longer path. */
 export function parseCookies(header: string | undefined): Record<string, string> {
   const cookies = Object.create(null) as Record<string, string>;
@@ -57,7 +62,7 @@ function decodeValue(given: string): string {
   }
 }
 
-/** The value of a `set-cookie`, percent-encoded. @throws ServerError ERR_HTTP_COOKIE */
+/** The value of a `set-cookie`, percent-encoded. @throws ServerError ERR_HTTP_COOKIE, ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN */
 export function serializeCookie(name: string, value: string, options: CookieOptions): string {
   checkPair(name, value);
   return serializePair(name, encodeURIComponent(value.toWellFormed()), options);
@@ -65,7 +70,7 @@ export function serializeCookie(name: string, value: string, options: CookieOpti
 
 /**
  * The same with the value as it is: printable ASCII without a semicolon, and without spaces at its ends, which
- * browsers keep unchanged (RFC 6265bis, 5.6). @throws ServerError ERR_HTTP_COOKIE
+ * browsers keep unchanged (RFC 6265bis, 5.6). @throws ServerError ERR_HTTP_COOKIE, ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN
  */
 export function serializeRawCookie(name: string, value: string, options: CookieOptions): string {
   checkPair(name, value);
@@ -85,8 +90,20 @@ function checkPair(name: string, value: unknown): void {
 function serializePair(name: string, encoded: string, options: CookieOptions): string {
   const pair = `${name}=${encoded}`;
   if (pair.length > PAIR_LIMIT) throw refuse(name, `it is longer than ${PAIR_LIMIT} bytes`);
+  checkOptions(name, options);
   checkPrefix(name, options);
   return pair + scope(name, options) + lifetime(name, options) + flags(name, options);
+}
+
+/** A mistyped `httpOnly` or `secure` would leave the cookie open to those from whom it is to be kept. */
+function checkOptions(name: string, options: CookieOptions): void {
+  refuseNoObject(options);
+  refuseUnknownNames('options', options, OPTIONS);
+  for (const flag of FLAGS) {
+    const value: unknown = options[flag];
+    if (value === undefined || typeof value === 'boolean') continue;
+    throw refuse(name, `${flag} must be true or false, received ${describe(value)}`);
+  }
 }
 
 function checkPrefix(name: string, { secure, domain, path }: CookieOptions): void {

@@ -3,6 +3,8 @@ import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
+import { refuseNoObject } from '../options/check.js';
+import { refuseUnknownNames } from '../options/known-names.js';
 import { contentTypeOf } from '../protocol/http/content-types.js';
 import { type AnswerPiece, type FileAnswer, type FileFacts, planFileAnswer } from '../protocol/http/file-answer.js';
 import { readUnsized, UNSIZED_TOO_LARGE } from '../util/unsized-file.js';
@@ -31,6 +33,8 @@ export interface FileQuestion {
   readonly options: { readonly cacheControl?: string | undefined; readonly fields: readonly string[] };
 }
 
+const OPTIONS: readonly (keyof SendFileOptions)[] = ['root', 'type', 'cacheControl', 'download'];
+
 /** Fields that the plan sets itself; of these the user's value counts. */
 const planned = new Set(['content-type', 'cache-control', 'etag', 'last-modified', 'accept-ranges', 'content-length']);
 
@@ -56,8 +60,10 @@ export interface FileToAnswer {
   readonly disposition: readonly string[];
 }
 
-/** @throws ServerError ERR_FILE, ERR_HTTP_HEADER_VALUE */
+/** @throws ServerError ERR_FILE, ERR_HTTP_HEADER_VALUE, ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN */
 export async function fileToAnswer(path: string, options: SendFileOptions): Promise<FileToAnswer> {
+  refuseNoObject(options);
+  refuseUnknownNames('options', options, OPTIONS); // a mistyped `root` would let every path through
   const { cacheControl, download = false, root } = options;
   const type = headerValue('content-type', options.type ?? contentTypeOf(String(path)));
   if (cacheControl !== undefined) headerValue('cache-control', cacheControl);

@@ -6,6 +6,7 @@
  */
 import { ServerError } from '../errors/index.js';
 import { MESSAGE_SLOTS, queueOfMessages } from '../memory/messaging-layout.js';
+import { MOST_LEVELS, OUR_LEVELS } from '../shared/cloned.js';
 import { Fifo } from '../util/fifo.js';
 import { inOwnContext } from '../util/own-context.js';
 import { Counter, type MessagingMemory } from './memory.js';
@@ -123,7 +124,7 @@ export class Messenger {
    * @throws ServerError ERR_DATA_NOT_CLONEABLE, ERR_MESSAGE_QUEUE_FULL
    */
   send(data: unknown, id: number, purpose: Purpose = Purpose.message): Promise<void> {
-    const value = encodeValue(data);
+    const value = encodeValue(data, purpose === Purpose.service ? OUR_LEVELS : MOST_LEVELS);
     const way = this.#way(id);
     if (way.held.size === 0 && this.#put(way, value, purpose)) return taken;
     const { limitBytes } = this.#parts;

@@ -2,8 +2,9 @@
  * Encodes values as bytes, for crossing from one process to another: bytes and strings unchanged, small plain objects as
  * JSON (several times faster), everything else by V8's structured clone.
  */
-import { deserialize, serialize } from 'node:v8';
-import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
+import { deserialize } from 'node:v8';
+import { deserializeError, type SerializedError, type ServerError, serializeError } from '../errors/index.js';
+import { clonedBytes } from '../shared/cloned.js';
 import { readUtf8 } from '../util/utf8.js';
 
 export const ValueKind = {
@@ -33,8 +34,8 @@ const nothing = Buffer.alloc(0);
 const SHORT_TEXT = 256;
 const TRACE_AT = 3;
 
-/** Bytes are not copied here. @throws ServerError ERR_DATA_NOT_CLONEABLE */
-export function encodeValue(value: unknown): EncodedValue {
+/** Bytes are not copied here. @param mostLevels see `clonedBytes` @throws ServerError ERR_DATA_NOT_CLONEABLE */
+export function encodeValue(value: unknown, mostLevels?: number): EncodedValue {
   // UTF-8 cannot hold lone surrogates; the clone keeps them.
   if (typeof value === 'string' && value.isWellFormed()) return ofText(ValueKind.string, value);
   if (Buffer.isBuffer(value)) return ofBytes(ValueKind.buffer, value);
@@ -42,7 +43,7 @@ export function encodeValue(value: unknown): EncodedValue {
   if (value === undefined) return ofBytes(ValueKind.undefined, nothing);
   if (typeof value === 'number') return ofBytes(ValueKind.number, new Uint8Array(new Float64Array([value]).buffer));
   if (isSmallJson(value, [])) return ofText(ValueKind.json, JSON.stringify(value));
-  return ofBytes(ValueKind.clone, clone(value));
+  return ofBytes(ValueKind.clone, clonedBytes(value, mostLevels));
 }
 
 /**
@@ -158,13 +159,4 @@ function isSmallJsonObject(value: object, seen: object[]): boolean {
 function isSmallJsonArray(value: unknown[], seen: object[]): boolean {
   if (value.length > MAX_ITEMS || Object.keys(value).length !== value.length) return false;
   return value.every((item) => isSmallJson(item, seen));
-}
-
-function clone(value: unknown): Uint8Array {
-  try {
-    return serialize(value);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new ServerError('ERR_DATA_NOT_CLONEABLE', { why }, { cause: error });
-  }
 }

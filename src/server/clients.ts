@@ -6,6 +6,8 @@ import { describe, ServerError } from '../errors/index.js';
 import type { Outbox } from '../ipc/outbox.js';
 import { type ClientInfo, ConnectionTable, SlotFlag } from '../memory/connection-table.js';
 import type { Region } from '../memory/region.js';
+import { refuse } from '../options/check.js';
+import { checkCallOptions } from './call-options.js';
 import type { Runtime } from './context.js';
 import { type FileRange, fileToSend } from './file-to-send.js';
 import { checkHeartbeat, type HeartbeatOptions, silentConnections } from './heartbeat.js';
@@ -39,6 +41,7 @@ export class Clients {
   }
 
   sendFile(fd: number, path: string, range: FileRange): boolean {
+    checkCallOptions(range, ['offset', 'length']);
     if (this.#isWebSocket(fd)) return this.refuse(new ServerError('ERR_IS_WEBSOCKET', { fd, method: 'sendFile' }));
     return this.ask('sendFile', fd, (outbox) => {
       try {
@@ -62,7 +65,9 @@ export class Clients {
     return this.refuse(new ServerError(code, { fd }));
   }
 
+  /** @throws ServerError ERR_OPTION_TYPE */
   protect(fd: number, on: boolean): boolean {
+    if (typeof on !== 'boolean') refuse('ERR_OPTION_TYPE', 'on', 'true or false', on);
     return this.withSlot('protect', fd, (table, slot) => {
       table.setFlag(slot, SlotFlag.protected, on);
       return true;
@@ -100,8 +105,12 @@ export class Clients {
     return silent;
   }
 
-  /** At most `count` open ones, behind `after`. */
+  /** At most `count` open ones, behind `after`. @throws ServerError ERR_OPTION_TYPE */
   list(after: number, count: number): number[] {
+    if (!(Number.isSafeInteger(after) && after >= 0)) refuse('ERR_OPTION_TYPE', 'after', 'a session id, or 0', after);
+    if (!(count === Number.POSITIVE_INFINITY || (Number.isSafeInteger(count) && count >= 0))) {
+      refuse('ERR_OPTION_TYPE', 'count', 'a whole number, or Infinity', count);
+    }
     const list: number[] = [];
     for (const fd of this.table?.sessions(after) ?? []) {
       if (list.length >= count) break;

@@ -24,7 +24,8 @@ export function fileToSend(given: unknown, range: FileRange): FileToSend {
   }
   const path = resolve(given);
   const { size, bytes } = look(path);
-  const { offset = 0, length = size - Number(offset) } = range;
+  const { offset = 0 } = range;
+  const { length = isCount(offset) ? size - offset : 0 } = range;
   const isWithin = isCount(offset) && isCount(length) && offset + length <= size;
   if (!isWithin) {
     throw new ServerError('ERR_FILE_RANGE', { path, offset: describe(offset), length: describe(length), size });

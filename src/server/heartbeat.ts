@@ -1,5 +1,6 @@
 import { describe, ServerError, told } from '../errors/index.js';
 import { type ConnectionTable, SlotFlag } from '../memory/connection-table.js';
+import { refuseUnknownNames } from '../options/known-names.js';
 import { monotonicMs } from '../util/clock.js';
 import type { ListenPort } from './listen-port.js';
 
@@ -9,7 +10,7 @@ export interface HeartbeatOptions {
 }
 
 /**
- * Options that close clients are checked strictly: `close: 'no'` is not an answer. @throws ServerError ERR_HEARTBEAT
+ * Options that close clients are checked strictly: `close: 'no'` is not an answer. @throws ServerError ERR_HEARTBEAT, ERR_OPTION_UNKNOWN
  */
 export function checkHeartbeat(options: unknown): { close: boolean; idleMs: number | undefined } {
   if (typeof options !== 'object' || options === null) {
@@ -17,6 +18,7 @@ export function checkHeartbeat(options: unknown): { close: boolean; idleMs: numb
       new ServerError('ERR_HEARTBEAT', { why: `it takes an object with options, received ${describe(options)}` }),
     );
   }
+  refuseUnknownNames('options', options, ['close', 'idleMs']);
   const { close = false, idleMs } = options as HeartbeatOptions;
   if (typeof close === 'boolean') return { close, idleMs };
   throw told(new ServerError('ERR_HEARTBEAT', { why: `close must be true or false, received ${describe(close)}` }));

@@ -11,6 +11,7 @@ import { accessLogOf } from '../options/access-log.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { duplicateTo } from '../os/lock.js';
 import { makeBlocking } from '../os/socket.js';
+import { reportTo } from '../shared/report.js';
 import { monotonicMs } from '../util/clock.js';
 import { Log, type LogTap, type Printer } from '../util/log.js';
 import { LogFile, standardError } from '../util/log-file.js';
@@ -64,6 +65,7 @@ export class ServerLog {
   follow(region: Region): void {
     this.#region = region;
     this.log.follow(() => region.logLevel);
+    reportTo((message, fields) => this.log.error(message, fields));
     if (region.shape.logSlots > 0) this.log.tap(tapInto(new LogBoard(region)));
     if (this.#file !== undefined) this.#file.epoch = () => region.logEpoch;
   }

@@ -6,10 +6,10 @@ import { ServerError } from '../errors/index.js';
 import { StopWish } from '../master/stop-wish.js';
 import type { ClientInfo } from '../memory/connection-table.js';
 import { checkProcessId } from '../memory/process-id.js';
-import type { FinishCallback } from '../messaging/task-client.js';
 import type { ListenOptions, ResolvedOptions, ServerOptions } from '../options/index.js';
 import '../util/early-prints.js';
 import { scriptHas } from '../util/script-state.js';
+import * as calls from './call-options.js';
 import { CallbackTable } from './callback-table.js';
 import { Clients } from './clients.js';
 import { ClusterNode } from './cluster-node.js';
@@ -172,10 +172,10 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
 
   /**
    * Replaces every worker by one that runs the script as it is now, or with `tasksOnly` every task worker; from any
-   * process. Swoole: reload().
+   * process. Swoole: reload(). @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_UNKNOWN
    */
-  reload({ tasksOnly = false }: { tasksOnly?: boolean } = {}): void {
-    this.runtimeFor('reload').requestReload(tasksOnly);
+  reload(options: { tasksOnly?: boolean } = calls.NO_OPTIONS): void {
+    this.runtimeFor('reload').requestReload(calls.checkReload(options));
   }
 
   /**
@@ -197,24 +197,24 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
    * @throws ServerError ERR_TASK_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE, ERR_NO_TASK_WORKERS, ERR_TASK_WORKER_ID,
    * ERR_TASK_IN_TASK_WORKER. Swoole: task()
    */
-  task(data: unknown, options: { workerId?: number; onFinish?: FinishCallback } = {}): number {
-    return this.runtimeFor('task').messaging.tasks.give(data, options.workerId, options.onFinish);
+  task(data: unknown, options: calls.TaskOptions = calls.NO_OPTIONS): number {
+    return calls.giveTask(this.runtimeFor('task').messaging.tasks, data, options);
   }
 
   /**
    * Resolves to the task's result. Rejects with the task's error, with ERR_TASK_TIMEOUT after `timeoutMs` (option
    * `taskTimeoutMs`), with ERR_TASK_WORKER_DIED, and with the errors of `task`. Swoole: taskwait()
    */
-  taskWait<T = unknown>(data: unknown, options: { workerId?: number; timeoutMs?: number } = {}): Promise<T> {
-    const { tasks } = this.runtimeFor('taskWait').messaging;
-    return tasks.ask(data, options.workerId, options.timeoutMs) as Promise<T>;
+  taskWait<T = unknown>(data: unknown, options: calls.TaskWaitOptions = calls.NO_OPTIONS): Promise<T> {
+    return calls.askTask(this.runtimeFor('taskWait').messaging.tasks, data, options) as Promise<T>;
   }
 
   /** Several tasks at once: settled results in the order of `list`. Swoole: taskWaitMulti() @throws ServerError ERR_TASK_LIST */
   taskWaitMulti<T = unknown>(
     list: readonly unknown[],
-    options: { timeoutMs?: number } = {},
+    options: { timeoutMs?: number } = calls.NO_OPTIONS,
   ): Promise<PromiseSettledResult<T>[]> {
+    calls.checkCallOptions(options, ['timeoutMs']);
     return this.runtimeFor('taskWaitMulti').messaging.tasks.askAll<T>(list, options.timeoutMs);
   }
 
@@ -325,7 +325,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
   close(address: string, options?: { reset?: boolean }): Promise<boolean>;
   close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean>;
   close(to: number | string, options?: { reset?: boolean }): boolean | Promise<boolean> {
-    const reset = options?.reset === true;
+    const reset = calls.checkClose(options);
     if (this.#isAddress(to)) return this.#elsewhere(to, { method: 'close', reset }) as Promise<boolean>;
     return this.clients.ask('close', to, (outbox) => outbox.close(to, reset));
   }

@@ -66,7 +66,7 @@ export class Topic<T = unknown> {
 
   /**
    * Gives the value to all subscribers, those of this process too: to each in a later turn of its event loop. They get a copy.
-   * @throws ServerError ERR_SHARED_VALUE_SIZE, ERR_SHARED_STUCK, ERR_CLUSTER_PAYLOAD (other nodes do not get it); the error of node:v8 for what it cannot serialise
+   * @throws ServerError ERR_SHARED_VALUE_SIZE, ERR_SHARED_STUCK, ERR_CLUSTER_PAYLOAD (other nodes do not get it), ERR_DATA_NOT_CLONEABLE
    */
   publish(value: T): void {
     const bytes = clonedBytes(value);
@@ -99,10 +99,10 @@ export class Topic<T = unknown> {
   }
 }
 
-/** From the shared memory alone. `gaps`: how often a process was overtaken. `subscribers`: processes. */
+/** From the shared memory alone. `gaps`: how often a process was overtaken. `unreadable`: and could not read one. `subscribers`: processes. */
 export function topicFigures(object: SharedObject): Figures {
-  const { published, gaps, subscribers } = new MessageRing(object);
-  return { bytes: object.memory.byteLength, published, gaps, subscribers };
+  const { published, gaps, unreadable, subscribers } = new MessageRing(object);
+  return { bytes: object.memory.byteLength, published, gaps, unreadable, subscribers };
 }
 
 /** Called in the manager once it has reaped a process. One that died after its message was whole may have rung nobody. */

@@ -1,5 +1,5 @@
 /** A WebSocket server: an `HttpServer` whose clients may also become WebSockets. */
-import { deserialize, serialize } from 'node:v8';
+import { deserialize } from 'node:v8';
 import type { LocalRooms } from '../cluster/broker/rooms.js';
 import { describe, ServerError, told } from '../errors/index.js';
 import { HttpServer, type HttpServerOptions } from '../http/http-server.js';
@@ -19,9 +19,10 @@ import { isSendable } from '../protocol/websocket/close-codes.js';
 import type { Connection } from '../server/connection.js';
 import type { DatagramPeer } from '../server/datagrams.js';
 import type { ProcessEvents } from '../server/events.js';
+import { clonedBytes } from '../shared/cloned.js';
 import type { HandshakeAnswer } from './handshake-answer.js';
 import { MessageFrames } from './message-frames.js';
-import { exceptOf, type PublishOptions, type PushOptions } from './publish-options.js';
+import { exceptOf, mayCompress, type PublishOptions, type PushOptions } from './publish-options.js';
 import { ReceivedText } from './received-text.js';
 import { RoomQuestions } from './room-questions.js';
 import { type SocketHost, WebSocketConnection } from './web-socket-connection.js';
@@ -106,16 +107,17 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /**
    * Sends a message to a WebSocket, from any process: a string as text, bytes as binary. Swoole: push()
-   * @returns false, and `lastError` says why: as `send`; ERR_NOT_WEBSOCKET @throws ServerError ERR_DATA_TYPE
+   * @returns false, and `lastError` says why: as `send`; ERR_NOT_WEBSOCKET @throws ServerError ERR_DATA_TYPE, ERR_OPTION_TYPE,
+   * ERR_OPTION_UNKNOWN
    */
   push(fd: number, data: string | Uint8Array, options?: PushOptions): boolean {
     checkData(data);
+    const compress = mayCompress(options);
     const { table, frames, outbox } = this.#mustRun('push');
     // The outbox sees by itself whether the session is open.
     const isSocket = isSessionId(fd) && table.hasFlag(table.slotOf(fd), SlotFlag.webSocket);
     if (!isSocket) return this.#ask('push', fd, () => this.push(fd, data, options));
-    const deflated =
-      options?.compress !== false && this.#compresses(data) && table.hasFlag(table.slotOf(fd), SlotFlag.deflate);
+    const deflated = compress && this.#compresses(data) && table.hasFlag(table.slotOf(fd), SlotFlag.deflate);
     return frames.push(fd, data, deflated) || this.#refuse(outbox.lastError);
   }
 
@@ -237,7 +239,7 @@ export class WebSocketServer<Data = unknown> extends HttpServer<WebSocketEvents<
 
   /** The rooms of one WebSocket. Called in a worker. Rejects with ERR_ROOM_QUESTION, ERR_ROOM_BUFFER_FULL */
   async roomsOf(fd: number): Promise<string[]> {
-    return this.#questions.roomsOf(this.#mustRun('roomsOf').outbox, fd);
+    return isSessionId(fd) ? this.#questions.roomsOf(this.#mustRun('roomsOf').outbox, fd) : [];
   }
 
   /** The rooms that have members. */
@@ -320,9 +322,10 @@ function checkData(data: unknown): void {
 
 function cloned(value: unknown): Buffer {
   try {
-    return serialize(value);
+    return clonedBytes(value);
   } catch (error) {
-    throw new ServerError('ERR_CONNECTION_DATA', { why: (error as Error).message });
+    const { why } = (error as ServerError<'ERR_DATA_NOT_CLONEABLE'>).detail;
+    throw new ServerError('ERR_CONNECTION_DATA', { why: why.replace(/\.$/, '') });
   }
 }
 

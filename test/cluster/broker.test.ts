@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { serialize } from 'node:v8';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Broker, type BrokerParts } from '../../src/cluster/broker/broker.js';
 import { packRoomData, unpackRoomData } from '../../src/cluster/broker/room-data.js';
@@ -11,6 +12,7 @@ import { clonedBytes } from '../../src/shared/cloned.js';
 import { Log } from '../../src/util/log.js';
 import { DEADLINE_MS } from '../helpers/deadline.js';
 import { eventually } from '../helpers/eventually.js';
+import { deep } from '../helpers/unreadable.js';
 
 const ends: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -140,6 +142,27 @@ describe('a broker process', () => {
     });
     b.say({ say: 'publish', subject, data: clonedBytes('good') });
     await eventually(() => expect(a.of('published')).toContainEqual(expect.objectContaining({ data: 'good' })));
+  });
+
+  it.each([
+    ['of a topic that its subscribers could not read', 't:prices', Buffer.of(0x7e, 0x7e)],
+    ['of a topic that is too deep', 't:prices', serialize(deep(2500))],
+    ['of a topic without bytes', 't:prices', 5],
+    ['of a cache without bytes', 'c:prices', 5],
+  ])('counts a message %s as lost, says so once, and gives nothing of it to anybody', async (_, subject, bad) => {
+    const { a, b } = await openTwo();
+    a.say({ say: 'subscribe', subject });
+    await eventually(() => {
+      b.say({ say: 'publish', subject, data: serialize(bad) });
+      expect(a.of('event')).toContainEqual({ say: 'event', event: 'clusterGap', args: ['prices'] });
+    });
+    b.say({ say: 'publish', subject, data: serialize(bad) });
+    const good = clonedBytes('good');
+    b.say({ say: 'publish', subject, data: clonedBytes(good) });
+    await eventually(() => expect(a.of('published').length).toBeGreaterThan(0));
+    expect(a.of('published')).toEqual([{ say: 'published', subject, data: good, from: 'b' }]);
+    expect(a.broker.lost).toBeGreaterThan(1);
+    expect(a.log.filter((line) => line.includes('a publication cannot be read'))).toHaveLength(1);
   });
 
   it('passes a message to a room on where it has members, and never back to where it came from', async () => {

@@ -71,6 +71,21 @@ describe('server.cluster', () => {
     }
   });
 
+  it('has addresses of session ids alone', () => {
+    const { cluster } = open();
+    expect(readAddress(cluster.addressOf(7))).toEqual({ node: 'a', incarnation: '1-2', fd: 7 });
+    for (const fd of [undefined, null, Number.NaN, 0, -1, 1.5, 1n, '7', Symbol('x'), {}, () => 1, 2 ** 60])
+      expect(() => cluster.addressOf(fd as never)).toThrow(code('ERR_OPTION_TYPE'));
+  });
+
+  it('asks with a time limit that is one', async () => {
+    const { cluster, said } = open();
+    said.length = 0;
+    for (const timeoutMs of [null, Number.NaN, 0, '5', Symbol('x')])
+      await expect(cluster.request('b', 1, { timeoutMs } as never)).rejects.toThrow(/timeoutMs/);
+    expect(said).toEqual([]);
+  });
+
   it('waits for members as long as the broker process may wait for another node, whatever requestTimeoutMs is', async () => {
     vi.useFakeTimers();
     try {

@@ -26,6 +26,19 @@ describe('a cookie', () => {
     expect(serializeCookie(name, value, options)).toBe(line);
   });
 
+  test.each<[object | null, string]>([
+    [{ httponly: true }, 'ERR_OPTION_UNKNOWN'],
+    [{ samesite: 'strict' }, 'ERR_OPTION_UNKNOWN'],
+    [{ httpOnly: 1 }, 'ERR_HTTP_COOKIE'],
+    [{ secure: 'yes' }, 'ERR_HTTP_COOKIE'],
+    [{ partitioned: null }, 'ERR_HTTP_COOKIE'],
+    [null, 'ERR_OPTION_TYPE'],
+    [new Map([['httpOnly', true]]), 'ERR_OPTION_TYPE'],
+  ])('is not left open by the options %j', (options, code) => {
+    expect(() => serializeCookie('a', 'b', options as never)).toThrow(expect.objectContaining({ code }));
+    expect(() => serializeRawCookie('a', 'b', options as never)).toThrow(expect.objectContaining({ code }));
+  });
+
   test.each(['', 'b', '{"a":1,"b":[2]}', '"quoted"', 'a b', '100%', 'a=b=c', '\\'])(
     'of the raw value %j keeps it as it is',
     (value) => {

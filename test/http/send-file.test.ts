@@ -42,6 +42,15 @@ async function handled(callback: RequestCallback) {
   return { logged, answer: exchange.told[0] };
 }
 
+test('a mistyped root lets no path through', async () => {
+  const { exchange, response } = answerOf();
+  for (const options of [{ rot: folder }, { Root: folder }, { folder }])
+    await expect(response.sendFile(file, options as never)).rejects.toMatchObject({ code: 'ERR_OPTION_UNKNOWN' });
+  for (const options of [null, 5, 'x', new Map([['root', folder]])])
+    await expect(response.sendFile(file, options as never)).rejects.toMatchObject({ code: 'ERR_OPTION_TYPE' });
+  expect(exchange.told).toEqual([]);
+});
+
 describe('a failure of sendFile that the handler does not take', () => {
   const ways: [string, (path: string) => RequestCallback][] = [
     ['that nobody waits for', (path) => (_, res) => void res.sendFile(path)],

@@ -75,6 +75,16 @@ describe.each(engines)('nodes on %s', (driver, isThere, startEngine) => {
     });
   });
 
+  test('are told at once of what could not be read there, and go on', async () => {
+    const [toA, toB] = await shareTwo();
+    const refused = { code: 'ERR_DATA_NOT_CLONEABLE', message: expect.stringContaining('1000 levels deep') };
+    for (const what of ['request', 'answer', 'news', 'price', 'put', 'present']) {
+      expect(await toA.ask(`deep ${what}`), what).toMatchObject(refused);
+    }
+    await toA.ask('price 7');
+    await toB.until('prices', expect.arrayContaining([{ value: '7' }]));
+  });
+
   test('reach a connection of another node by its address, and not one of an earlier start', async () => {
     const [toA] = await shareTwo();
     const c = await startSmall('c');

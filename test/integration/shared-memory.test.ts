@@ -156,6 +156,19 @@ describe('a shared object', () => {
     },
   );
 
+  it.each(modes)(
+    'is not given what its subscribers could not read, and no process ends by it, in %s mode',
+    async (mode) => {
+      const server = await startShared(mode);
+      const one = await connect(server);
+      for (const levels of [1001, 2500, 6000])
+        expect(await one.ask(`publish-deep ${levels}`)).toMatch(/^ERR_DATA_NOT_CLONEABLE/);
+      await one.ask('publish-deep 1000');
+      await poll('what can be read', async () => (await one.ask('depths')) === 1);
+      expect(server.tree().length).toBeGreaterThan(1);
+    },
+  );
+
   it.each(modes)('tells the subscribers of all processes what one publishes, in %s mode', async (mode) => {
     const server = await startShared(mode);
     const [one, two] = await connectToTwo(server);

@@ -114,6 +114,13 @@ describe('a task', () => {
          await later(server.taskWait(Symbol())),
          code(() => server.taskWaitMulti("list")),
          (await server.taskWaitMulti([() => {}]))[0].reason.code,
+         ...[5, null, Number.NaN, 0, "", {}].map((onFinish) => code(() => server.task(1, { onFinish }))),
+         ...[null, 5, "x", new Map(), () => {}].map((options) => code(() => server.task(1, options))),
+         code(() => server.task(1, { onfinish: () => {} })),
+         await later(server.taskWait(1, { timeout: 5 })),
+         await later(server.taskWait(1, null)),
+         code(() => server.taskWaitMulti([1], { workerId: 1 })),
+         code(() => server.taskWaitMulti([1], null)),
        ]`,
     );
     expect(codes).toEqual([
@@ -126,8 +133,29 @@ describe('a task', () => {
       'ERR_DATA_NOT_CLONEABLE',
       'ERR_TASK_LIST',
       'ERR_DATA_NOT_CLONEABLE',
+      ...Array(11).fill('ERR_OPTION_TYPE'),
+      ...['ERR_OPTION_UNKNOWN', 'ERR_OPTION_UNKNOWN', 'ERR_OPTION_TYPE', 'ERR_OPTION_UNKNOWN', 'ERR_OPTION_TYPE'],
     ]);
     expect(await run(client, 'return server.stats().tasks.submitted')).toBe(submitted);
+    expect(await run(client, 'return server.taskWait({ do: "echo", value: 1 }, { timeoutMs: undefined })')).toBe(1);
+    await client.close();
+  });
+
+  it('is not lost by a reload with wrong options, which replaces nothing', async () => {
+    await startShared();
+    const workers = (): number[] => [...server.workers, ...server.taskWorkers].map(({ pid }) => pid);
+    const before = workers();
+    for (const [options, code] of [
+      ...['null', '5', '"x"', '[]', '{ tasksOnly: "yes" }', '{ tasksOnly: null }'].map((each) => [
+        each,
+        'ERR_OPTION_TYPE',
+      ]),
+      ...['{ bogus: 1 }', '{ tasksonly: true }'].map((each) => [each, 'ERR_OPTION_UNKNOWN']),
+    ] as const) {
+      expect(await runToFail(client, `server.reload(${options})`), options).toMatchObject({ code });
+    }
+    expect(await run(client, 'return server.taskWait({ do: "echo", value: 1 })')).toBe(1);
+    expect(workers()).toEqual(before);
     await client.close();
   });
 

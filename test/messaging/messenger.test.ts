@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Overflow } from '../../src/messaging/overflow.js';
+import { Purpose } from '../../src/messaging/record.js';
 import { eventually } from '../helpers/eventually.js';
 import { type Member, MessagingWorld } from '../helpers/messaging-world.js';
+import { deep } from '../helpers/unreadable.js';
 
 const always = (): boolean => true;
 
@@ -195,6 +197,18 @@ describe('messages', () => {
     expect(() => sender.messenger.send({ f() {} }, 1)).toThrow(
       expect.objectContaining({ code: 'ERR_DATA_NOT_CLONEABLE' }),
     );
+  });
+
+  it('of the server hold whatever a user may send', () => {
+    const refused = expect.objectContaining({ code: 'ERR_DATA_NOT_CLONEABLE' });
+    const held: unknown[] = [];
+    receiver.messenger.service = (data) => held.push(data);
+    const message = { say: 'ask', question: { ask: 'request', data: deep(1000) } };
+    void sender.messenger.send(message, 1, Purpose.service);
+    drain();
+    expect(held).toEqual([message]);
+    expect(() => sender.messenger.send(message, 1)).toThrow(refused);
+    expect(() => sender.messenger.send(deep(1050), 1, Purpose.service)).toThrow(refused);
   });
 
   it('are not counted among tasks', () => {

@@ -377,6 +377,33 @@ describe('a server that has started', () => {
     expect(server.getClientList()).toEqual(all.slice(0, 10));
   });
 
+  it('refuses wrong and unknown options of a call before it does anything', () => {
+    const path = join(folder, 'whole');
+    writeFileSync(path, 'abcdef');
+    const fd = open();
+    const wrongs = [null, 5, 'x', [], new Map(), Symbol('x'), () => 1];
+    for (const call of [
+      (options: unknown) => server.close(fd, options as never),
+      (options: unknown) => server.sendFile(fd, path, options as never),
+      (options: unknown) => server.close(fd, { reset: options } as never),
+      (options: unknown) => server.protect(fd, options as never),
+      (options: unknown) => server.getClientList(options as never),
+      (options: unknown) => server.getClientList(0, options as never),
+    ]) {
+      for (const wrong of wrongs.filter((each) => each !== 5 || !String(call).includes('getClientList')))
+        expect(() => call(wrong), `${call} ${String(wrong)}`).toThrow(code('ERR_OPTION_TYPE'));
+    }
+    for (const number of [Number.NaN, -1, 1.5, 1n])
+      expect(() => server.getClientList(number as never)).toThrow(code('ERR_OPTION_TYPE'));
+    expect(() => server.close(fd, { rest: true } as never)).toThrow(code('ERR_OPTION_UNKNOWN'));
+    expect(() => server.sendFile(fd, path, { ofset: 3 } as never)).toThrow(code('ERR_OPTION_UNKNOWN'));
+    expect(() => server.heartbeat({ idleMs: 1, clsoe: true } as never)).toThrow(code('ERR_OPTION_UNKNOWN'));
+    expect(server.sendFile(fd, path, { offset: Symbol('x') } as never)).toBe(false);
+    expect(server.lastError).toEqual(code('ERR_FILE_RANGE'));
+    expect(asked).toEqual([]);
+    expect(server.getClientList(0, Number.POSITIVE_INFINITY)).toEqual([fd]);
+  });
+
   it('protects a connection, and no longer', () => {
     const fd = open();
     expect(server.protect(fd)).toBe(true);

@@ -11,6 +11,7 @@ import {
 import { SharedCache, type SharedCacheOptions } from '../../src/shared/cache/shared-cache.js';
 import { DEADLINE_MS, PACE } from '../helpers/deadline.js';
 import { heardFrom, runSharers, startSharer } from '../helpers/sharers.js';
+import { deep, wasmModule } from '../helpers/unreadable.js';
 
 const opened: Arena[] = [];
 afterEach(() => {
@@ -54,6 +55,10 @@ class World {
     return cacheFigures(this.#attach(this.arena));
   }
 
+  get bytes(): Buffer {
+    return Buffer.from(this.#attach(this.arena).memory);
+  }
+
   /** One that may end early lets others make the time pass. */
   async #sleep(ms: number, signal?: AbortSignal): Promise<void> {
     const until = this.now + ms;
@@ -93,6 +98,24 @@ describe('a shared cache', () => {
     for (const key of keys) cache.set(key, `value of ${JSON.stringify(key)}`, ever);
     expect(keys.map((key) => cache.get(key))).toEqual(keys.map((key) => `value of ${JSON.stringify(key)}`));
     expect(world.figures).toMatchObject({ keys: 10, hits: 10, misses: 0 });
+  });
+
+  it('refuses what could not be read again, and computes anew what cannot be read all the same', async () => {
+    const world = new World();
+    const cache = world.process(1);
+    const refused = expect.objectContaining({ code: 'ERR_DATA_NOT_CLONEABLE' });
+    for (const value of [deep(1001), deep(2200), wasmModule()]) {
+      expect(() => cache.set('a', value, 1000)).toThrow(refused);
+      await expect(cache.wrap('a', async () => value, times)).rejects.toThrow(refused);
+    }
+    expect(cache.set('a', deep(1000), 1000)).toBe(true);
+    expect(cache.get('a')).toEqual(deep(1000));
+    cache.set('b', { of: 'a stranger' }, 1000);
+    const { bytes } = world;
+    bytes[bytes.indexOf('a stranger') - 2] = 0x7e; // the kind of the text
+    expect(world.process(2).get('b')).toBeUndefined();
+    expect(await world.process(2).wrap('b', () => 'anew', times)).toBe('anew');
+    expect(cache.get('b')).toBe('anew');
   });
 
   it('replaces, deletes, and forgets what is too old', () => {

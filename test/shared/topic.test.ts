@@ -1,8 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { closeSync } from 'node:fs';
 import { serialize } from 'node:v8';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Arena } from '../../src/shared/arena.js';
+import { reportTo } from '../../src/shared/report.js';
 import { MessageRing } from '../../src/shared/topic/message-ring.js';
 import { type Subscription, Subscriptions } from '../../src/shared/topic/subscriptions.js';
 import { settleDeadTopic, Topic, topicFigures } from '../../src/shared/topic.js';
@@ -66,7 +67,7 @@ describe('a topic', () => {
     two.publish(undefined);
     pass();
     expect(got).toEqual(Array(3).fill([{ n: 1 }, 'two', undefined]));
-    expect(topicFigures(object(1))).toEqual({ bytes: 4096, published: 3, gaps: 0, subscribers: 2 });
+    expect(topicFigures(object(1))).toEqual({ bytes: 4096, published: 3, gaps: 0, unreadable: 0, subscribers: 2 });
   });
 
   it('gives a subscriber what is published afterwards, also where another one of its process has yet to read', () => {
@@ -216,6 +217,27 @@ describe('a topic', () => {
     expect(got).toEqual([0, 1]);
     pass(0);
     expect(got).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('passes over what cannot be read, counts it, and says so once', () => {
+    const { object, open, pass } = processes();
+    const reported = vi.fn();
+    reportTo(reported);
+    const got = [open(10).collect(), open(11).collect()];
+    const publisher = open(12);
+    publisher.publish(1);
+    for (const bad of [Buffer.from('7e7e', 'hex'), Buffer.alloc(0), Buffer.from('ff0f', 'hex')]) {
+      publisher.messages.publish(bad);
+      pass();
+    }
+    publisher.publish(2);
+    pass();
+    expect(got).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
+    expect(topicFigures(object(1))).toMatchObject({ published: 5, unreadable: 6 });
+    expect(reported.mock.calls.map(([, { topic }]) => topic)).toEqual(['it', 'it']);
   });
 
   it('has no place for one process too many, until one of them has died', () => {

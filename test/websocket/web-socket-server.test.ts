@@ -16,6 +16,7 @@ import { ReceivedText } from '../../src/websocket/received-text.js';
 import { WebSocketConnection } from '../../src/websocket/web-socket-connection.js';
 import { WebSocketServer, type WebSocketServerOptions } from '../../src/websocket/web-socket-server.js';
 import { testShape } from '../helpers/test-shape.js';
+import { wasmModule } from '../helpers/unreadable.js';
 
 /** An outbox that notes what it is given. */
 class FakeOutbox {
@@ -117,6 +118,19 @@ const code = (name: string, detail: object = {}) =>
   expect.objectContaining({ code: name, detail: expect.objectContaining(detail) });
 
 describe('a message to a WebSocket', () => {
+  it('is sent with options that there are, or not at all', () => {
+    const fd = socket(3);
+    for (const options of [null, 5, new Error('x'), { compress: 'no' }])
+      expect(() => server.push(fd, 'x', options as never)).toThrow(code('ERR_OPTION_TYPE'));
+    expect(() => server.push(fd, 'x', { compres: false } as never)).toThrow(code('ERR_OPTION_UNKNOWN'));
+    expect(outbox.sent).toEqual([]);
+  });
+
+  it('goes to no room of what is no session id', async () => {
+    for (const fd of [undefined, 1n, Symbol('x'), Object.create(null)])
+      expect(await server.roomsOf(fd as never)).toEqual([]);
+  });
+
   it.each<[string, string | Uint8Array, number, Buffer]>([
     ['a text', 'hello', 0x81, Buffer.from('hello')],
     ['a text beyond ASCII', 'tschüß', 0x81, Buffer.from('tschüß')],
@@ -349,6 +363,9 @@ describe('the data of a connection', () => {
     server.writeData(fd, 'before');
     expect(() => server.writeData(fd, 'x'.repeat(5000))).toThrow(/it takes 50\d\d bytes/);
     expect(() => server.writeData(fd, () => {})).toThrow(code('ERR_CONNECTION_DATA'));
+    expect(() => server.writeData(fd, wasmModule())).toThrow(
+      /WebAssembly\.Module cannot be read by another process\. Keep/,
+    );
     expect(server.readData(fd)).toBe('before');
   });
 

@@ -14,7 +14,7 @@ import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
 import { LostNodes } from './lost-nodes.js';
 import { gapOf, Missed, nameOf } from './missed.js';
-import { packValue, unpackRequest, unpackValue } from './node-messages.js';
+import { packValue, readPublication, unpackRequest, unpackValue } from './node-messages.js';
 import { Present, type PresentMaster } from './present.js';
 import { packRoomData } from './room-data.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
@@ -234,11 +234,12 @@ export class Broker {
     const processes = new Set([from]);
     let isTold = false;
     const subscription = this.#driver.subscribe(subject, (data, node) => {
-      const value = unpacked(data);
+      const value = readPublication(subject, data, node !== this.#parts.self.id);
       if ('error' in value) {
         const level = isTold ? 'debug' : 'error'; // once, until one can be read
         this.#parts.log[level]('a publication cannot be read', { subject: nameOf(subject), node, error: value.error });
         isTold = true;
+        this.#lost++;
         return this.#tellAll(gapOf(nameOf(subject)));
       }
       isTold = false;
@@ -485,12 +486,3 @@ export class Broker {
 type Hello = Extract<ToBroker, { say: 'hello' }>;
 
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
-
-/** A stranger may publish anything, and a later Node in another format. */
-function unpacked(data: Uint8Array): { data: unknown } | { error: unknown } {
-  try {
-    return { data: unpackValue(data) };
-  } catch (error) {
-    return { error };
-  }
-}

@@ -1,6 +1,8 @@
-/** What broker processes of two nodes say to each other: requests of users, and calls on connections. */
+/** What broker processes of two nodes say to each other: requests of users, calls on connections, publications. */
 import { deserialize, serialize } from 'node:v8';
+import { checkBytes, checkReadable } from '../../shared/cloned.js';
 import type { ConnectionCall } from '../messages.js';
+import { isOfKind, SubjectKind } from '../subjects.js';
 
 export type NodeRequest =
   | { readonly ask: 'request'; readonly data: unknown }
@@ -16,4 +18,23 @@ export function unpackRequest(bytes: Uint8Array): NodeRequest {
   const request = deserialize(bytes) as NodeRequest;
   if (!['request', 'connection', 'reload'].includes(request?.ask)) throw new Error('the request cannot be read');
   return request;
+}
+
+/**
+ * A stranger may publish anything, and a later Node in another format.
+ * @param isForeign of another node: its subscribers here read a message of a topic from shared memory, as it is
+ */
+export function readPublication(
+  subject: string,
+  bytes: Uint8Array,
+  isForeign: boolean,
+): { readonly data: unknown } | { readonly error: unknown } {
+  try {
+    const data = unpackValue(bytes);
+    if (isForeign && isOfKind(subject, SubjectKind.topic)) checkReadable(data);
+    if (isForeign && isOfKind(subject, SubjectKind.cache)) checkBytes(data);
+    return { data };
+  } catch (error) {
+    return { error };
+  }
 }

@@ -10,7 +10,7 @@ import type { SharedObject } from '../arena.js';
 import type { KeyHash } from '../key-hash.js';
 import type { OwnedLock } from '../owned-lock.js';
 import * as L from './layout.js';
-import { copyOut, decode, type Encoded, Form, write } from './values.js';
+import { copyOut, decode, type Encoded, Form, UNREADABLE, write } from './values.js';
 
 const KEEPS_ORDER = process.arch === 'x64' || process.arch === 'ia32';
 /** Entries that get a second chance for one that is written. */
@@ -145,7 +145,8 @@ export class RingLog {
     const data = copyOut(form, this.#bytes, valueAt, length);
     if (!this.#isKeyAt(at, hash, key) || !this.#isThere(stripe, position)) return undefined;
     if (this.#int32[slot + 2 * L.WAYS] === 0) this.#int32[slot + 2 * L.WAYS] = 1;
-    return { value: decode(form, data), expiresAt, staleUntil };
+    const value = decode(form, data);
+    return value === UNREADABLE ? undefined : { value, expiresAt, staleUntil };
   }
 
   /** Of the key in the index: where its tag is; its place and its mark are `WAYS` and `2 * WAYS` behind. −1: it has none. */

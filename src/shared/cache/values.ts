@@ -41,7 +41,15 @@ export function copyOut(form: number, from: Buffer, at: number, length: number):
   return Buffer.from(from.subarray(at, at + length));
 }
 
-/** @param data of `copyOut`, once it is known that it was whole */
+/** As if it were not there. */
+export const UNREADABLE = Symbol('unreadable');
+
+/** @param data of `copyOut`, once it is known that it was whole @returns UNREADABLE: for `node:v8` */
 export function decode(form: number, data: string | Buffer): unknown {
-  return form === Form.v8 ? deserialize(data as Buffer) : data;
+  if (form !== Form.v8) return data;
+  try {
+    return deserialize(data as Buffer);
+  } catch {
+    return UNREADABLE;
+  }
 }

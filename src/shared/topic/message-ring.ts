@@ -21,7 +21,10 @@ import { OwnedLock } from '../owned-lock.js';
 const HEADER_BYTES = 128;
 const STATE_FLOATS = 4;
 const header = layoutRecord(
-  { guard: int32(), version: int32(), top: int32(), gaps: float64(), states: float64(2 * STATE_FLOATS) },
+  {
+    ...{ guard: int32(), version: int32(), top: int32(), gaps: float64(), states: float64(2 * STATE_FLOATS) },
+    unreadable: int32(),
+  },
   HEADER_BYTES,
 ).at;
 const SLOT_BYTES = 8;
@@ -127,6 +130,15 @@ export class MessageRing {
   /** How often a subscriber was overtaken. */
   get gaps(): number {
     return this.#float(header.gaps);
+  }
+
+  /** How often a subscriber could not read a message, and has passed over it. */
+  get unreadable(): number {
+    return Atomics.load(this.#int32, header.unreadable) >>> 0;
+  }
+
+  countUnreadable(): void {
+    Atomics.add(this.#int32, header.unreadable, 1);
   }
 
   /** @returns the words of the subscribers to ring. @throws ServerError ERR_SHARED_STUCK, ERR_SHARED_VALUE_SIZE */

@@ -1,6 +1,7 @@
 /** The subscriptions of one process to a topic: they read the ring together, through one slot. */
 import { deserialize } from 'node:v8';
 import { inOwnContext } from '../../util/own-context.js';
+import { report } from '../report.js';
 import { ourWaiting, type Waiter, type Waiting } from '../waiting/waiting.js';
 import type { Message, MessageRing, Place } from './message-ring.js';
 
@@ -32,6 +33,7 @@ export class Subscriptions<T> {
   /** Nothing is new as long as the ring has this one. */
   #seenVersion: number | undefined;
   #retryAtMs = 0;
+  #hasReported = false;
 
   constructor(ring: MessageRing, { waiting = ourWaiting, failed = throwLater }: SubscriptionsParts = {}) {
     this.#ring = ring;
@@ -92,10 +94,22 @@ export class Subscriptions<T> {
   #deliver({ sequence, value }: Message): void {
     const meant = [...this.#subscriptions].filter(({ from }) => from <= sequence);
     if (meant.length === 0) return;
-    this.#try(() => {
-      const given = deserialize(value) as T;
-      for (const subscription of meant) this.#call(subscription, () => subscription.call(given));
-    });
+    const read = this.#read(value);
+    for (const subscription of meant)
+      if (read !== undefined) this.#call(subscription, () => subscription.call(read.value));
+  }
+
+  /** Publishers are told of what cannot be read: such a message ends no process. @returns undefined: it is passed over */
+  #read(bytes: Buffer): { readonly value: T } | undefined {
+    try {
+      return { value: deserialize(bytes) as T };
+    } catch (error) {
+      this.#ring.countUnreadable();
+      if (!this.#hasReported)
+        report('a message of a topic cannot be read, and is passed over', { topic: this.#ring.object.name, error });
+      this.#hasReported = true;
+      return undefined;
+    }
   }
 
   /** Not one that a callback before has ended. */
