@@ -13,49 +13,15 @@ import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
 import { ROOM_HEAD_BYTES } from './broker/room-data.js';
-import { type DriverState, type ListOf, longestListMs, type MemberList, type NodeInfo } from './driver.js';
-import type {
-  Answer,
-  ClusterCallbacks,
-  ClusterEvent,
-  ConnectionCall,
-  FromBroker,
-  Question,
-  ToBroker,
-} from './messages.js';
+import type { ClusterParts } from './cluster-parts.js';
+import type { DriverState, ListOf, MemberList, NodeInfo } from './driver.js';
+import { Lists } from './lists.js';
+import type { ClusterEvent, ConnectionCall, FromBroker, Question } from './messages.js';
 import { checkName, metaText } from './names.js';
 import { OwnPresence } from './own-presence.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
 import { ToldNodes } from './told-nodes.js';
-
-export interface ClusterParts {
-  /** Its incarnation is known once this process runs. */
-  self(): NodeInfo;
-  readonly requestTimeoutMs: number;
-  readonly heartbeatMs: number;
-  readonly ttlMs: number;
-  /** An answer that this process has not asked for: its predecessor has. */
-  passOn(answer: Answer): void;
-  /** False in the master and the manager, which take no messages. */
-  mayAsk(): boolean;
-  /** While no broker process has told it: without nodes where they are not known. */
-  known(): { readonly state: DriverState; readonly nodes: readonly NodeInfo[] };
-  /** Bytes of one packed publication, where the broker process cannot tell it by a message. */
-  maxPayload(): number;
-  /** This is the broker process. */
-  isBroker(): boolean;
-  /** The broker process is a new one, and is being told what it has to know: of jobs too. Missing: there are none. */
-  tellsAgain?(): void;
-  /** The user's callbacks. */
-  readonly callbacks: Partial<ClusterCallbacks> & {
-    readonly clusterRequest?: ((data: unknown, from: string) => unknown) | undefined;
-  };
-  /** @throws ServerError ERR_MESSAGE_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE */
-  say(message: ToBroker): void;
-  /** A callback of the user has failed. */
-  failed(what: string, error: unknown): void;
-}
 
 /** One subscription of `cluster.subscribe`. */
 export interface ClusterSubscription {
@@ -93,6 +59,7 @@ const MOST_ROOMS_SAID = 10_000;
 export class Cluster {
   readonly #parts: ClusterParts;
   readonly #questions = new Questions(MOST_QUESTIONS);
+  readonly #lists: Lists;
   readonly #subscribers = new Map<string, Set<Subscriber>>();
   /** One process of each node takes what other nodes say of shared objects: the broker process. */
   readonly #shared: { readonly subject: string; readonly take: Subscriber }[] = [];
@@ -113,6 +80,8 @@ export class Cluster {
   /** @internal */
   constructor(parts: ClusterParts) {
     this.#parts = parts;
+    const ask = (question: Question, timeoutMs: number) => this.#ask(question, this.self.id, timeoutMs);
+    this.#lists = new Lists({ ...{ heartbeatMs: parts.heartbeatMs, ttlMs: parts.ttlMs }, most: MOST_QUESTIONS, ask });
   }
 
   /** This node. `incarnation` is another one at each start of its server. */
@@ -178,13 +147,12 @@ export class Cluster {
   /**
    * How many members a room has, node by node, as each has counted within the last second. A node that says nothing for
    * `heartbeatMs` is not waited for: its last known count is marked `stale`, or, where none is known here, the list has a
-   * property `silent` with its id.
-   * @throws ServerError ERR_ROOM_NAME, as `request`
+   * property `silent` with its id. What is in the list is frozen.
+   * @throws ServerError ERR_ROOM_NAME, ERR_CLUSTER_FULL, as `request`
    */
   async members(room: string): Promise<ListOf<RoomMembers>> {
     checkRoomName(room);
-    const answer = await this.#ask({ ask: 'members', room }, this.self.id, longestListMs(this.#parts));
-    return answer as ListOf<RoomMembers>;
+    return (await this.#lists.ask({ ask: 'members', room })) as ListOf<RoomMembers>;
   }
 
   /**
@@ -230,10 +198,10 @@ export class Cluster {
       this.#parts.say({ say: 'absent', key, member });
       this.#present.drop(key, member);
     },
-    /** Of a node that says nothing for `heartbeatMs`: as `members`. @throws ServerError ERR_CLUSTER_SUBJECT, as `request` */
+    /** Of a node that says nothing for `heartbeatMs`: as `members`. @throws ServerError ERR_CLUSTER_SUBJECT, as `members` */
     list: async (key: string): Promise<MemberList> => {
       checkName('key', key);
-      return (await this.#ask({ ask: 'presence', key }, this.self.id, longestListMs(this.#parts))) as MemberList;
+      return (await this.#lists.ask({ ask: 'presence', key })) as MemberList;
     },
   };
 

@@ -1,7 +1,8 @@
 import { serialize } from 'node:v8';
 import { describe, expect, it, vi } from 'vitest';
 import { addressText, readAddress } from '../../src/cluster/address.js';
-import { Cluster, type ClusterParts } from '../../src/cluster/cluster.js';
+import { Cluster } from '../../src/cluster/cluster.js';
+import type { ClusterParts } from '../../src/cluster/cluster-parts.js';
 import type { ToBroker } from '../../src/cluster/messages.js';
 import { subjectOf } from '../../src/cluster/subjects.js';
 import { ServerError, serializeError } from '../../src/errors/index.js';
@@ -76,11 +77,11 @@ describe('server.cluster', () => {
     try {
       const { cluster, asked } = open({ requestTimeoutMs: 1000, heartbeatMs: 1000, ttlMs: 5000 });
       const lists = [cluster.presence.list('lobby'), cluster.members('lobby')];
-      await vi.advanceTimersByTimeAsync(7_000);
+      await vi.advanceTimersByTimeAsync(8_000);
       for (const { id } of asked()) cluster.onMessage({ say: 'answer', id, value: ['ann'] });
       expect(await Promise.all(lists)).toEqual([['ann'], ['ann']]);
       const late = expect(cluster.presence.list('lobby')).rejects.toMatchObject({ code: 'ERR_CLUSTER_TIMEOUT' });
-      await vi.advanceTimersByTimeAsync(7_500);
+      await vi.advanceTimersByTimeAsync(8_500);
       await late;
     } finally {
       vi.useRealTimers();
