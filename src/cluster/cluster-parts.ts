@@ -14,6 +14,8 @@ export interface ClusterParts {
   mayAsk(): boolean;
   /** While no broker process has told it: without nodes where they are not known. */
   known(): { readonly state: DriverState; readonly nodes: readonly NodeInfo[] };
+  /** The broker process has written nothing into shared memory for so long that it is taken to stand still. */
+  isSilent(): boolean;
   /** Bytes of one packed publication, where the broker process cannot tell it by a message. */
   maxPayload(): number;
   /** This is the broker process. */

@@ -16,6 +16,11 @@ const MAY_HAVE_HAPPENED = 'What was asked may have been carried out all the same
 /** A state of ERR_CLUSTER_DOWN: the connection is not there. Any other is what the engine, or its client, has said. `{`: of the docs. */
 const LOST = /^(?:down|lost|closed|silent|busy|starting|stopped|reconnecting|not |\{)/;
 const REFUSING = /^refusing: /;
+const BROKER_IS_SLOW =
+  'The broker process stands still, or does not keep up: try later, and less at once, or raise "messageBufferSize".';
+/** `publication`. */
+const LOST_FOR_OTHERS =
+  'A publication is lost for other nodes, which are told of a gap (clusterGap) once that takes messages again; members of a room on this node have got it.';
 const GIVE_JOBS = 'Give cluster: {driver, url, jobs: {}} to the server; docs/jobs.md.';
 
 /** The option "cluster" in a script, in the environment and on the command line. */
@@ -591,10 +596,16 @@ export const errorTable = {
     advice: 'Await first, then call update() with a synchronous function; other processes wait while it runs.',
   }),
   ERR_MESSAGE_QUEUE_FULL: entry({
-    fields: { workerId: 'number', limitBytes: 'number' },
-    sentence: ({ workerId, limitBytes }) =>
-      `The message for process ${workerId} was not taken: its share of the ${limitBytes} bytes that may wait in this process is full, and so is what all share.`,
+    fields: { workerId: 'number', limitBytes: 'number', cluster: 'string?' },
+    sentence: ({ workerId, limitBytes, cluster }) => {
+      const whose = cluster === undefined ? `process ${workerId}` : 'the broker process of the cluster';
+      return `The ${cluster ?? 'message'} for ${whose} was not taken: its share of the ${limitBytes} bytes that may wait in this process is full, and so is what all share.`;
+    },
     advice: 'Await sendMessage(), or raise "messageBufferSize".',
+    adviceFor: ({ cluster }) => {
+      if (cluster === undefined) return undefined;
+      return cluster === 'message' ? BROKER_IS_SLOW : `${LOST_FOR_OTHERS} ${BROKER_IS_SLOW}`;
+    },
   }),
   ERR_MESSAGE_TO_SELF: entry({
     fields: { workerId: 'number' },

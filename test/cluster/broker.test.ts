@@ -441,6 +441,26 @@ describe('a broker process', () => {
     await eventually(() => expect(a.of('event')).toContainEqual(gap));
   });
 
+  it('tells all nodes of a gap where its processes could not say their publications, and counts them', async () => {
+    const at = url();
+    const [a, b] = [openNode('a', at), openNode('b', at)];
+    for (const { say, sizes } of [a, b]) {
+      sizes.set('hall', 1);
+      say({ say: 'joined', room: 'hall' });
+      say({ say: 'subscribe', subject: 'm:news' });
+    }
+    await eventually(() => {
+      for (const { broker } of [a, b]) expect(broker.driver.nodes().length).toBe(2);
+    });
+    const { lost } = a.broker;
+    a.say({ say: 'notTaken', subjects: ['m:news', 'r:hall'], publications: 7 });
+    expect(a.broker.lost).toBe(lost + 7);
+    const gap = (name: string) => ({ say: 'event', event: 'clusterGap', args: [name] });
+    await eventually(() => expect(b.of('event')).toEqual(expect.arrayContaining([gap('news'), gap('hall')])));
+    await eventually(() => expect(a.of('event')).toContainEqual(gap('news')));
+    expect(a.of('event')).not.toContainEqual(gap('hall')); // its members here have got it
+  });
+
   it('says once of each subject that the engine refuses to take', async () => {
     const at = url();
     let refuse = (_subject: string): void => {};

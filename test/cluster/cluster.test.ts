@@ -23,6 +23,7 @@ function open(more: Partial<ClusterParts> = {}, hears = true) {
       heartbeatMs: 1000,
       ttlMs: 5000,
       isBroker: () => false,
+      isSilent: () => false,
       mayAsk: () => true,
       known: () => ({ state: 'down', nodes: [] }),
       maxPayload: () => Number.POSITIVE_INFINITY,

@@ -14,7 +14,7 @@ import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
 import { LostNodes } from './lost-nodes.js';
 import { gapOf, Missed, nameOf } from './missed.js';
-import { packValue, unpackRequest, unpackValue } from './node-messages.js';
+import { packValue, unpacked, unpackRequest, unpackValue } from './node-messages.js';
 import { Present, type PresentMaster } from './present.js';
 import { packRoomData } from './room-data.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
@@ -184,6 +184,10 @@ export class Broker {
       case 'room':
         if (this.#parts.rooms === undefined) return;
         return this.#publish(subjectOf(SubjectKind.room, message.room), packRoomData(message.data));
+      case 'notTaken':
+        this.#lost += message.publications;
+        // While the engine is lost, those here are told of all when it is back.
+        return this.#driver.missed(message.subjects, this.#driver.state === 'up');
       case 'present':
         this.#present.put(message, from);
         return this.#announce(message);
@@ -485,12 +489,3 @@ export class Broker {
 type Hello = Extract<ToBroker, { say: 'hello' }>;
 
 const ownKey = (key: string): string => subjectOf(SubjectKind.own, key);
-
-/** A stranger may publish anything, and a later Node in another format. */
-function unpacked(data: Uint8Array): { data: unknown } | { error: unknown } {
-  try {
-    return { data: unpackValue(data) };
-  } catch (error) {
-    return { error };
-  }
-}

@@ -17,3 +17,12 @@ export function unpackRequest(bytes: Uint8Array): NodeRequest {
   if (!['request', 'connection', 'reload'].includes(request?.ask)) throw new Error('the request cannot be read');
   return request;
 }
+
+/** A stranger may publish anything, and a later Node in another format. */
+export function unpacked(data: Uint8Array): { data: unknown } | { error: unknown } {
+  try {
+    return { data: unpackValue(data) };
+  } catch (error) {
+    return { error };
+  }
+}
