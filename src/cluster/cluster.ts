@@ -12,12 +12,11 @@ import { monotonicMs } from '../util/clock.js';
 import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
-import { ROOM_HEAD_BYTES } from './broker/room-data.js';
 import type { ClusterParts } from './cluster-parts.js';
 import type { DriverState, ListOf, MemberList, NodeInfo } from './driver.js';
 import { Lists } from './lists.js';
 import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
-import { checkName, metaText } from './names.js';
+import { checkName, checkNodeId, metaText } from './names.js';
 import { OwnPresence } from './own-presence.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
@@ -142,10 +141,12 @@ export class Cluster {
 
   /**
    * Asks another node, or this one: a worker of it runs the `clusterRequest` callback. It may have run even when this rejects.
+   * @param node an id of `nodes`; where it is none of them, nothing runs
    * @throws ServerError ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_NODE_RESTARTED, ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL,
    * ERR_OPTION_*, the error of the callback
    */
   async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
+    checkNodeId('node', node);
     refuseNoObject(options);
     refuseUnknownNames('options', options, ['timeoutMs']);
     const timeoutMs = milliseconds.check('timeoutMs', options.timeoutMs ?? this.#parts.requestTimeoutMs);
@@ -252,7 +253,7 @@ export class Cluster {
   checkRoomMessage(data: string | Uint8Array): void {
     // Other types are refused by the room itself.
     const bytes = typeof data === 'string' ? Buffer.byteLength(data) : (data?.length ?? 0);
-    this.#checkLength(ROOM_HEAD_BYTES + bytes);
+    this.#checkLength(bytes);
   }
 
   /** @internal To members of a room on other nodes. */

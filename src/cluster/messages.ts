@@ -162,7 +162,7 @@ export type FromBroker =
       readonly say: 'now';
       readonly state: DriverState;
       readonly nodes: readonly NodeInfo[];
-      /** Bytes of one packed publication; while the engine is lost, as last known. */
+      /** Bytes that a user may send at once, packed; while the engine is lost, as last known. */
       readonly maxPayload: number;
       /** Pid of the process whose `hello` this answers: all of its `keep` have come. */
       readonly answers?: number | undefined;

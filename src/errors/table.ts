@@ -890,14 +890,21 @@ export const errorTable = {
         : `Correct what that says (rights, memory, versions), or try later. ${MAY_HAVE_HAPPENED}`,
   }),
   ERR_CLUSTER_TIMEOUT: entry({
-    fields: { node: 'string', timeoutMs: 'number' },
-    sentence: ({ node, timeoutMs }) => `Node "${node}" must answer within ${timeoutMs} ms, and did not.`,
+    fields: { node: 'string', timeoutMs: 'number', who: 'string?' },
+    sentence: ({ node, timeoutMs, who }) =>
+      `${who ?? `Node "${node}"`} must answer within ${timeoutMs} ms, and did not.`,
     advice: 'The request may have run there: repeat only what may be repeated, or wait longer.',
+    adviceFor: ({ who }) =>
+      who === undefined ? undefined : `Look whether that process stands still, or has no core. ${MAY_HAVE_HAPPENED}`,
   }),
   ERR_NODE_LOST: entry({
-    fields: { node: 'string' },
-    sentence: ({ node }) => `Node "${node}" is not, or no longer, in the cluster.`,
+    fields: { node: 'string', known: 'string?' },
+    sentence: ({ node, known }) =>
+      known === undefined
+        ? `Node "${node}" is no longer in the cluster.`
+        : `Node "${node}" is not in the cluster, which has ${known}: nothing was asked of it, and nothing has run there.`,
     advice: 'Ask one of cluster.nodes. The request may have run there before the node was lost.',
+    adviceFor: ({ known }) => (known === undefined ? undefined : 'Ask one of cluster.nodes.'),
   }),
   ERR_NODE_RESTARTED: entry({
     fields: { node: 'string' },

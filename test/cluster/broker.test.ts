@@ -7,6 +7,7 @@ import type { ClusterDriver, ClusterEvents } from '../../src/cluster/driver.js';
 import { memoryHub } from '../../src/cluster/drivers/memory.js';
 import type { FromBroker, Question, ToBroker } from '../../src/cluster/messages.js';
 import { ServerError } from '../../src/errors/index.js';
+import { MIB } from '../../src/options/size.js';
 import { clonedBytes } from '../../src/shared/cloned.js';
 import { Log } from '../../src/util/log.js';
 import { DEADLINE_MS } from '../helpers/deadline.js';
@@ -199,7 +200,8 @@ describe('a broker process', () => {
     const told = a.log.filter((line) => line.includes('longer than the engine takes'));
     expect(told).toHaveLength(2);
     expect([told[0], told[1]]).toEqual([expect.stringContaining('news'), expect.stringContaining('lobby')]);
-    for (const line of told) expect(line).toContain(String(most));
+    for (const line of told) expect(line).toContain(`mostBytes=${8 * MIB - 256}`);
+    expect(told[1]).toContain(`bytes=${most} `);
   });
 
   it('lets one worker after another answer what other nodes ask, and calls on connections by itself', async () => {

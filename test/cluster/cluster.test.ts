@@ -89,6 +89,17 @@ describe('server.cluster', () => {
     }
   });
 
+  it('asks what may be a node only', async () => {
+    const { cluster, said } = open();
+    said.length = 0;
+    for (const node of ['', 'a b', 'x'.repeat(129), undefined, null, Number.NaN, 0, {}, [], Symbol('b'), 'b~1:2']) {
+      const expected = typeof node === 'string' ? 'ERR_OPTION_VALUE' : 'ERR_OPTION_TYPE';
+      const refused = expect(cluster.request(node as string, 1)).rejects;
+      await refused.toMatchObject({ code: expected, detail: { name: 'node' } });
+    }
+    expect(said).toEqual([]);
+  });
+
   it('asks for the members of what is a room only', async () => {
     const { cluster, said } = open();
     said.length = 0;
@@ -146,12 +157,12 @@ describe('server.cluster', () => {
     expect(() => cluster.publish('news', { text: 'ü'.repeat(1000) })).toThrow(code('ERR_CLUSTER_PAYLOAD'));
     expect(() => cluster.publish('news', Buffer.alloc(1000))).toThrow(code('ERR_CLUSTER_PAYLOAD'));
     const { cluster: master } = open({ maxPayload: () => 1000 }, false);
-    expect(() => master.checkRoomMessage('x'.repeat(1000))).toThrow(tooLong);
-    master.checkRoomMessage('x'.repeat(999));
+    expect(() => master.checkRoomMessage('x'.repeat(1001))).toThrow(tooLong);
+    master.checkRoomMessage('x'.repeat(1000));
     expect(said).toHaveLength(1);
-    cluster.checkRoomMessage('x'.repeat(999));
-    expect(() => cluster.checkRoomMessage('ü'.repeat(500))).toThrow(tooLong);
-    expect(() => cluster.checkRoomMessage(Buffer.alloc(1000))).toThrow(tooLong);
+    cluster.checkRoomMessage('x'.repeat(1000));
+    expect(() => cluster.checkRoomMessage(`x${'ü'.repeat(500)}`)).toThrow(tooLong);
+    expect(() => cluster.checkRoomMessage(Buffer.alloc(1001))).toThrow(tooLong);
   });
 
   it('knows itself, and what the broker process has told', () => {

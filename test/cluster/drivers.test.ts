@@ -237,7 +237,11 @@ for (const kind of kinds) {
 
       test('a node that is not in nodes() is never waited for', async () => {
         const a = await start('a');
-        await expect(a.driver.request('nobody', text(''), long)).rejects.toMatchObject({ code: 'ERR_NODE_LOST' });
+        await expect(a.driver.request('nobody', text(''), long)).rejects.toMatchObject({
+          code: 'ERR_NODE_LOST',
+          detail: { node: 'nobody', known: 'a' },
+          message: expect.stringContaining('nothing has run there'),
+        });
       });
 
       test('a node that goes while it is waited for is ERR_NODE_LOST: when it leaves, and when it is lost', async () => {

@@ -28,7 +28,9 @@ it('is down for the workers until it goes on; of what it did not take meanwhile 
   await server.waitForEvent('refused');
   const [refused] = server.events('refused');
   expect(refused?.code).toBe('ERR_MESSAGE_QUEUE_FULL');
-  expect(refused?.message).toMatch(/^The publication for the broker process of the cluster was not taken: .*clusterGap/);
+  expect(refused?.message).toMatch(
+    /^The publication for the broker process of the cluster was not taken: .*clusterGap/,
+  );
   expect(server.events('gap')).toEqual([]);
   server.signal('SIGCONT', broker);
   await server.waitFor('gaps of both workers', () => server.events('gap').length >= 2);

@@ -10,13 +10,14 @@ import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../dr
 import type { ClusterEvent, ConnectionCall, FromBroker, PresentMember, Question, ToBroker } from '../messages.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
+import { mostUserBytes } from '../user-bytes.js';
 import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
 import { LostNodes } from './lost-nodes.js';
 import { gapOf, Missed, nameOf } from './missed.js';
-import { packValue, unpacked, unpackRequest, unpackValue } from './node-messages.js';
+import { packUserAnswer, packUserRequest, packValue, unpacked, unpackRequest, unpackValue } from './node-messages.js';
 import { Present, type PresentMaster } from './present.js';
-import { packRoomData } from './room-data.js';
+import { packRoomData, ROOM_HEAD_BYTES } from './room-data.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
 
 export interface BrokerParts {
@@ -183,7 +184,7 @@ export class Broker {
         return this.#rooms?.joined(message.room);
       case 'room':
         if (this.#parts.rooms === undefined) return;
-        return this.#publish(subjectOf(SubjectKind.room, message.room), packRoomData(message.data));
+        return this.#publishToRoom(message.room, message.data);
       case 'notTaken':
         this.#lost += message.publications;
         // While the engine is lost, those here are told of all when it is back.
@@ -207,11 +208,16 @@ export class Broker {
   }
 
   /** To the other nodes. What the engine does not take is counted as lost; why is told here, as its sender does not wait. */
-  #publish(subject: string, data: Uint8Array): void {
+  #publish(subject: string, data: Uint8Array, bytes = data.length): void {
     const { maxPayload } = this.#driver.capabilities;
     if (this.#driver.publish(subject, data) || data.length <= maxPayload) return;
-    const figures = { subject: subject.slice(2), bytes: data.length, mostBytes: maxPayload };
+    const figures = { subject: subject.slice(2), bytes, mostBytes: mostUserBytes(maxPayload) };
     this.#parts.log.error('a publication is longer than the engine takes: other nodes do not get it', figures);
+  }
+
+  #publishToRoom(room: string, data: string | Uint8Array): void {
+    const packed = packRoomData(data);
+    this.#publish(subjectOf(SubjectKind.room, room), packed, packed.length - ROOM_HEAD_BYTES);
   }
 
   #hello({ subjects, pid, hasAll = false }: Hello, from: number): void {
@@ -314,8 +320,8 @@ export class Broker {
     switch (question.ask) {
       case 'request': {
         const { node, data, timeoutMs } = question;
-        const answer = await this.#driver.request(node, packValue({ ask: 'request', data }), { timeoutMs });
-        return unpackValue(answer);
+        const request = packUserRequest(data, this.#driver.capabilities.maxPayload);
+        return unpackValue(await this.#driver.request(node, request, { timeoutMs }));
       }
       case 'connection': {
         const { node, call } = question;
@@ -452,7 +458,7 @@ export class Broker {
       return packValue(true);
     }
     if (request.ask === 'connection') return packValue(this.#parts.callConnection(request.call));
-    return packValue(await this.#askWorker(request.data, from));
+    return packUserAnswer(await this.#askWorker(request.data, from), this.#driver.capabilities.maxPayload);
   }
 
   /** One after another; who does not answer is not asked again, for the request may have run. */
@@ -466,7 +472,8 @@ export class Broker {
 
   #now(): Extract<FromBroker, { say: 'now' }> {
     const { state, capabilities } = this.#driver;
-    return { say: 'now', state, nodes: this.#driver.nodes(), maxPayload: capabilities.maxPayload };
+    const maxPayload = mostUserBytes(capabilities.maxPayload);
+    return { say: 'now', state, nodes: this.#driver.nodes(), maxPayload };
   }
 
   #tellAll(message: FromBroker): void {
