@@ -22,6 +22,8 @@ export interface ClusterOperationParts {
   say(message: FromMaster): void;
   /** Resolves when all workers of this node are new. @throws ServerError ERR_RELOAD */
   reloadHere(): Promise<unknown>;
+  /** 0: this process is the manager. */
+  managerPid(): number;
   /** How long a node may take for that. */
   readonly reloadTimeoutMs: number;
   readonly log: Pick<Log, 'warn'>;
