@@ -598,7 +598,7 @@ export const errorTable = {
   ERR_MESSAGE_QUEUE_FULL: entry({
     fields: { workerId: 'number', limitBytes: 'number', cluster: 'string?' },
     sentence: ({ workerId, limitBytes, cluster }) => {
-      const whose = cluster === undefined ? `process ${workerId}` : 'the broker process of the cluster';
+      const whose = cluster === undefined ? `process ${workerId}` : `the broker process (process ${workerId})`;
       return `The ${cluster ?? 'message'} for ${whose} was not taken: its share of the ${limitBytes} bytes that may wait in this process is full, and so is what all share.`;
     },
     advice: 'Await sendMessage(), or raise "messageBufferSize".',
@@ -892,7 +892,9 @@ export const errorTable = {
   ERR_CLUSTER_TIMEOUT: entry({
     fields: { node: 'string', timeoutMs: 'number', who: 'string?' },
     sentence: ({ node, timeoutMs, who }) =>
-      `${who ?? `Node "${node}"`} must answer within ${timeoutMs} ms, and did not.`,
+      who === undefined
+        ? `Node "${node}" must answer within ${timeoutMs} ms, and did not.`
+        : `No answer came within ${timeoutMs} ms: on node "${node}" ${who} says nothing.`,
     advice: 'The request may have run there: repeat only what may be repeated, or wait longer.',
     adviceFor: ({ who }) =>
       who === undefined ? undefined : `Look whether that process stands still, or has no core. ${MAY_HAVE_HAPPENED}`,

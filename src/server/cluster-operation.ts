@@ -53,7 +53,7 @@ export class ClusterOperation implements ClusterControl {
   constructor(parts: ClusterOperationParts) {
     this.#parts = parts;
     this.#present = new PresentCopy(parts.log);
-    this.#jobs = new JobOperation(parts);
+    this.#jobs = new JobOperation({ ...parts, self: () => this.#self });
     this.#self = parts.options.nodeId;
     this.#tried.promise.catch(() => {}); // the start may have ended
   }

@@ -11,6 +11,8 @@ export interface JobOperationParts {
   readonly record: Pick<ClusterRecord, 'brokerPid' | 'isSilent'>;
   /** The manager passes on what the broker process answers; 0: this process is the manager. */
   managerPid(): number;
+  /** Node id. */
+  self(): string;
   /** To the broker process. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
   say(message: FromMaster): void;
 }
@@ -58,11 +60,11 @@ export class JobOperation implements JobControl {
 
   /** The broker process writes into shared memory all the time: where it does, its answer has not come through. */
   #late(timeoutMs: number): ServerError {
-    const { options, record, managerPid } = this.#parts;
+    const { self, record, managerPid } = this.#parts;
     const { brokerPid, isSilent } = record;
-    const broker = brokerPid === 0 ? 'The broker process (which has ended)' : `The broker process (pid ${brokerPid})`;
+    const broker = brokerPid === 0 ? 'the broker process (which has ended)' : `the broker process (pid ${brokerPid})`;
     const isStuckBehind = brokerPid !== 0 && !isSilent && managerPid() !== 0;
-    const who = isStuckBehind ? `The manager (pid ${managerPid()}), by which the broker process answers,` : broker;
-    return new ServerError('ERR_CLUSTER_TIMEOUT', { node: options.nodeId, timeoutMs, who });
+    const who = isStuckBehind ? `the manager (pid ${managerPid()}), by which the broker process answers,` : broker;
+    return new ServerError('ERR_CLUSTER_TIMEOUT', { node: self(), timeoutMs, who });
   }
 }

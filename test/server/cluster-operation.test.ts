@@ -118,10 +118,14 @@ describe('durable jobs', () => {
   });
 
   it.each([
-    ['a manager that stands still', { broker: 7, manager: 6, silent: false }, 'The manager (pid 6), by which'],
-    ['a broker process that stands still', { broker: 7, manager: 6, silent: true }, 'The broker process (pid 7) must'],
-    ['one that has ended', { broker: 0, manager: 6, silent: false }, 'The broker process (which has ended) must'],
-    ['one that has no manager between', { broker: 7, manager: 0, silent: false }, 'The broker process (pid 7) must'],
+    [
+      'a manager that stands still',
+      { broker: 7, manager: 6, silent: false },
+      'the manager (pid 6), by which the broker process answers, says',
+    ],
+    ['a broker process that stands still', { broker: 7, manager: 6, silent: true }, 'the broker process (pid 7) says'],
+    ['one that has ended', { broker: 0, manager: 6, silent: false }, 'the broker process (which has ended) says'],
+    ['one that has no manager between', { broker: 7, manager: 0, silent: false }, 'the broker process (pid 7) says'],
   ])('that are not answered in time name who does not: %s', async (_what, { broker, manager, silent }, says) => {
     const made = withJobs({ jobs: { deadlineMs: 2000 } });
     [brokerPid, managerPid, isSilent] = [broker, manager, silent];
@@ -129,8 +133,7 @@ describe('durable jobs', () => {
     await vi.advanceTimersByTimeAsync(3000);
     const { code, message } = (await late) as ServerError;
     expect(code).toBe('ERR_CLUSTER_TIMEOUT');
-    expect(message).toMatch(new RegExp(`^${says.replaceAll(/[()]/g, '\\$&')}`));
-    expect(message).not.toContain('Node');
+    expect(message).toContain(`No answer came within 3000 ms: on node "b" ${says} nothing.`);
   });
 
   it('are refused where there are none', () => {
