@@ -410,11 +410,17 @@ export class Cluster {
     try {
       if (!this.#isHeard) await this.#untilHeard(timeoutMs);
       const ask = (id: number): void => this.#way.say({ say: 'ask', id, question });
-      return await this.#questions.ask(node, timeoutMs + GRACE_MS, ask);
+      const late = (): ServerError => this.#late(node, timeoutMs + GRACE_MS);
+      return await this.#questions.ask(late, timeoutMs + GRACE_MS, ask);
     } catch (error) {
       // It was made in another process: only here are the frames of the caller. One that has frames of a user's keeps them.
       throw told(error);
     }
+  }
+
+  #late(node: string, timeoutMs: number): ServerError {
+    const [id, who] = this.#parts.isSilent() ? [this.self.id, 'the broker process'] : [node, undefined];
+    return new ServerError('ERR_CLUSTER_TIMEOUT', { node: id, timeoutMs, who });
   }
 
   /** `workerStart` runs before a process serves. */

@@ -89,17 +89,6 @@ describe('server.cluster', () => {
     }
   });
 
-  it('asks what may be a node only', async () => {
-    const { cluster, said } = open();
-    said.length = 0;
-    for (const node of ['', 'a b', 'x'.repeat(129), undefined, null, Number.NaN, 0, {}, [], Symbol('b'), 'b~1:2']) {
-      const expected = typeof node === 'string' ? 'ERR_OPTION_VALUE' : 'ERR_OPTION_TYPE';
-      const refused = expect(cluster.request(node as string, 1)).rejects;
-      await refused.toMatchObject({ code: expected, detail: { name: 'node' } });
-    }
-    expect(said).toEqual([]);
-  });
-
   it('asks for the members of what is a room only', async () => {
     const { cluster, said } = open();
     said.length = 0;
