@@ -12,50 +12,17 @@ import { monotonicMs } from '../util/clock.js';
 import { deferred } from '../util/deferred.js';
 import { within } from '../util/within.js';
 import { addressText, readAddress } from './address.js';
-import { ROOM_HEAD_BYTES } from './broker/room-data.js';
-import { type DriverState, type ListOf, longestListMs, type MemberList, type NodeInfo } from './driver.js';
-import type {
-  Answer,
-  ClusterCallbacks,
-  ClusterEvent,
-  ConnectionCall,
-  FromBroker,
-  Question,
-  ToBroker,
-} from './messages.js';
-import { checkName, metaText } from './names.js';
+import type { ClusterParts } from './cluster-parts.js';
+import type { DriverState, ListOf, MemberList, NodeInfo } from './driver.js';
+import { Lists } from './lists.js';
+import type { ClusterEvent, ConnectionCall, FromBroker, Question, ToBroker } from './messages.js';
+import { checkName, checkNodeId, metaText } from './names.js';
 import { OwnPresence } from './own-presence.js';
 import { Questions } from './questions.js';
 import { SubjectKind, subjectOf } from './subjects.js';
 import { ToldNodes } from './told-nodes.js';
-
-export interface ClusterParts {
-  /** Its incarnation is known once this process runs. */
-  self(): NodeInfo;
-  readonly requestTimeoutMs: number;
-  readonly heartbeatMs: number;
-  readonly ttlMs: number;
-  /** An answer that this process has not asked for: its predecessor has. */
-  passOn(answer: Answer): void;
-  /** False in the master and the manager, which take no messages. */
-  mayAsk(): boolean;
-  /** While no broker process has told it: without nodes where they are not known. */
-  known(): { readonly state: DriverState; readonly nodes: readonly NodeInfo[] };
-  /** Bytes of one packed publication, where the broker process cannot tell it by a message. */
-  maxPayload(): number;
-  /** This is the broker process. */
-  isBroker(): boolean;
-  /** The broker process is a new one, and is being told what it has to know: of jobs too. Missing: there are none. */
-  tellsAgain?(): void;
-  /** The user's callbacks. */
-  readonly callbacks: Partial<ClusterCallbacks> & {
-    readonly clusterRequest?: ((data: unknown, from: string) => unknown) | undefined;
-  };
-  /** @throws ServerError ERR_MESSAGE_QUEUE_FULL, ERR_DATA_NOT_CLONEABLE */
-  say(message: ToBroker): void;
-  /** A callback of the user has failed. */
-  failed(what: string, error: unknown): void;
-}
+import { ToldState } from './told-state.js';
+import { isFull, WayToBroker } from './way-to-broker.js';
 
 /** One subscription of `cluster.subscribe`. */
 export interface ClusterSubscription {
@@ -93,6 +60,8 @@ const MOST_ROOMS_SAID = 10_000;
 export class Cluster {
   readonly #parts: ClusterParts;
   readonly #questions = new Questions(MOST_QUESTIONS);
+  readonly #lists: Lists;
+  readonly #way: WayToBroker;
   readonly #subscribers = new Map<string, Set<Subscriber>>();
   /** One process of each node takes what other nodes say of shared objects: the broker process. */
   readonly #shared: { readonly subject: string; readonly take: Subscriber }[] = [];
@@ -100,7 +69,7 @@ export class Cluster {
   readonly #joined = new Map<string, number>();
   readonly #present = new OwnPresence();
   readonly #told = new ToldNodes();
-  #state: DriverState = 'down';
+  readonly #state: ToldState;
   #nodes: readonly NodeInfo[] = [];
   #maxPayload = Number.POSITIVE_INFINITY;
   /** A broker process has said how things stand. */
@@ -113,6 +82,13 @@ export class Cluster {
   /** @internal */
   constructor(parts: ClusterParts) {
     this.#parts = parts;
+    this.#way = new WayToBroker((message) => parts.say(message));
+    this.#state = new ToldState({
+      isSilent: () => this.#isTold && parts.isSilent(),
+      tell: (state) => this.#happened({ event: 'clusterState', args: [state] }),
+    });
+    const ask = (question: Question, timeoutMs: number) => this.#ask(question, this.self.id, timeoutMs);
+    this.#lists = new Lists({ ...{ heartbeatMs: parts.heartbeatMs, ttlMs: parts.ttlMs }, most: MOST_QUESTIONS, ask });
   }
 
   /** This node. `incarnation` is another one at each start of its server. */
@@ -122,7 +98,7 @@ export class Cluster {
 
   /** `'up'`: messages reach other nodes. */
   get state(): DriverState {
-    return this.#isTold ? this.#state : this.#parts.known().state;
+    return this.#isTold ? this.#state.state : this.#parts.known().state;
   }
 
   /** This node first. While the engine is lost: as last known. In the manager: this node alone. */
@@ -134,7 +110,7 @@ export class Cluster {
   /**
    * To every process of every node that has subscribed, this one included: at most once, in order of each sender.
    * @param data what the structured clone takes @throws ServerError ERR_CLUSTER_SUBJECT, ERR_DATA_NOT_CLONEABLE,
-   * ERR_MESSAGE_QUEUE_FULL, ERR_CLUSTER_PAYLOAD (more bytes than the engine takes: nobody gets it)
+   * ERR_MESSAGE_QUEUE_FULL (it is lost, and a gap for those that subscribe), ERR_CLUSTER_PAYLOAD (more bytes than the engine takes: nobody gets it)
    */
   publish(subject: string, data: unknown): void {
     checkName('subject', subject);
@@ -156,7 +132,7 @@ export class Cluster {
     const name = subjectOf(SubjectKind.own, subject);
     const known = this.#subscribers.get(name);
     // What cannot be said is not begun, so that the next try says it.
-    if (known === undefined && this.#isHeard) this.#parts.say({ say: 'subscribe', subject: name });
+    if (known === undefined && this.#isHeard) this.#way.say({ say: 'subscribe', subject: name });
     const subscribers = known ?? new Set<Subscriber>();
     subscribers.add(callback);
     this.#subscribers.set(name, subscribers);
@@ -165,10 +141,12 @@ export class Cluster {
 
   /**
    * Asks another node, or this one: a worker of it runs the `clusterRequest` callback. It may have run even when this rejects.
+   * @param node an id of `nodes`; where it is none of them, nothing runs
    * @throws ServerError ERR_CLUSTER_DOWN, ERR_NODE_LOST, ERR_NODE_RESTARTED, ERR_CLUSTER_TIMEOUT, ERR_CLUSTER_FULL,
    * ERR_OPTION_*, the error of the callback
    */
   async request<T = unknown>(node: string, data: unknown, options: { readonly timeoutMs?: number } = {}): Promise<T> {
+    checkNodeId('node', node);
     refuseNoObject(options);
     refuseUnknownNames('options', options, ['timeoutMs']);
     const { timeoutMs: given = this.#parts.requestTimeoutMs } = options;
@@ -179,13 +157,12 @@ export class Cluster {
   /**
    * How many members a room has, node by node, as each has counted within the last second. A node that says nothing for
    * `heartbeatMs` is not waited for: its last known count is marked `stale`, or, where none is known here, the list has a
-   * property `silent` with its id.
-   * @throws ServerError ERR_ROOM_NAME, as `request`
+   * property `silent` with its id. What is in the list is frozen.
+   * @throws ServerError ERR_ROOM_NAME, ERR_CLUSTER_FULL, as `request`
    */
   async members(room: string): Promise<ListOf<RoomMembers>> {
     checkRoomName(room);
-    const answer = await this.#ask({ ask: 'members', room }, this.self.id, longestListMs(this.#parts));
-    return answer as ListOf<RoomMembers>;
+    return (await this.#lists.ask({ ask: 'members', room })) as ListOf<RoomMembers>;
   }
 
   /**
@@ -222,19 +199,19 @@ export class Cluster {
       const meta: unknown = JSON.parse(metaText(given));
       this.#present.checkRoom(key, member);
       const present = { key, member, meta, ttlMs: this.#parts.ttlMs };
-      this.#parts.say({ say: 'present', ...present });
+      this.#way.say({ say: 'present', ...present });
       this.#present.put(present);
     },
     drop: (key: string, member: string): void => {
       checkName('key', key);
       checkName('member', member);
-      this.#parts.say({ say: 'absent', key, member });
+      this.#way.say({ say: 'absent', key, member });
       this.#present.drop(key, member);
     },
-    /** Of a node that says nothing for `heartbeatMs`: as `members`. @throws ServerError ERR_CLUSTER_SUBJECT, as `request` */
+    /** Of a node that says nothing for `heartbeatMs`: as `members`. @throws ServerError ERR_CLUSTER_SUBJECT, as `members` */
     list: async (key: string): Promise<MemberList> => {
       checkName('key', key);
-      return (await this.#ask({ ask: 'presence', key }, this.self.id, longestListMs(this.#parts))) as MemberList;
+      return (await this.#lists.ask({ ask: 'presence', key })) as MemberList;
     },
   };
 
@@ -268,7 +245,7 @@ export class Cluster {
     if (this.#joined.size >= MOST_ROOMS_SAID) this.#joined.clear();
     this.#joined.set(room, now);
     try {
-      this.#parts.say({ say: 'joined', room });
+      this.#way.say({ say: 'joined', room });
     } catch {
       this.#joined.delete(room); // it has joined here; the broker process finds the room by itself, some seconds later
     }
@@ -278,29 +255,35 @@ export class Cluster {
   checkRoomMessage(data: string | Uint8Array): void {
     // Other types are refused by the room itself.
     const bytes = typeof data === 'string' ? Buffer.byteLength(data) : (data?.length ?? 0);
-    this.#checkLength(ROOM_HEAD_BYTES + bytes);
+    this.#checkLength(bytes);
   }
 
   /** @internal To members of a room on other nodes. */
   toRoom(room: string, data: string | Uint8Array): void {
-    this.#parts.say({ say: 'room', room, data });
+    this.#way.say({ say: 'room', room, data });
+  }
+
+  /** @internal It was said, and could not be stored on its way to the broker process. */
+  notTaken(message: ToBroker): void {
+    this.#way.notTaken(message);
   }
 
   /** @internal This process reads its messages from now on, or the broker process is a new one. */
   hear(): void {
     this.#isHeard = true;
     this.#heard.resolve(true);
+    if (!this.#parts.isBroker()) this.#state.look();
     this.#joined.clear();
     this.#takeShared();
     const { hasAll } = this.#present;
-    this.#parts.say({ say: 'hello', subjects: this.#ownSubjects(), pid: process.pid, hasAll });
+    this.#way.say({ say: 'hello', subjects: this.#ownSubjects(), pid: process.pid, hasAll });
   }
 
   /** @internal @param isPassedOn the successor of this process has got it first */
   onMessage(message: FromBroker, isPassedOn = false): void {
     switch (message.say) {
       case 'now':
-        this.#state = message.state;
+        this.#state.said(message.state);
         this.#nodes = message.nodes;
         this.#maxPayload = message.maxPayload;
         this.#isTold = true;
@@ -310,7 +293,8 @@ export class Cluster {
         return;
       case 'event':
         if (this.#isTold) this.#noteNode(message);
-        if (this.#told.isNews(message)) this.#happened(message);
+        if (message.event === 'clusterState') this.#state.changed(message.args[0]);
+        else if (this.#told.isNews(message)) this.#happened(message);
         return;
       case 'published':
         return this.#published(message.subject, message.data, message.from);
@@ -346,7 +330,7 @@ export class Cluster {
   #publish(subject: string, value: unknown): void {
     const data = clonedBytes(value);
     this.#checkLength(data.length);
-    this.#parts.say({ say: 'publish', subject, data });
+    this.#way.say({ say: 'publish', subject, data });
   }
 
   #checkLength(bytes: number): void {
@@ -358,8 +342,7 @@ export class Cluster {
   #restarted(): void {
     if (this.#isTold) {
       this.#told.restarted();
-      if (this.#state === 'up') this.#happened({ event: 'clusterState', args: ['reconnecting'] });
-      this.#state = 'reconnecting';
+      this.#state.restarted();
       this.#questions.failAll(
         new ServerError('ERR_CLUSTER_DOWN', {
           engine: 'the other nodes',
@@ -375,7 +358,7 @@ export class Cluster {
     clearTimeout(this.#telling);
     try {
       if (this.#isHeard) this.hear();
-      for (const message of this.#present.again()) this.#parts.say(message);
+      for (const message of this.#present.again()) this.#way.say(message);
       this.#parts.tellsAgain?.();
     } catch (error) {
       if (!isFull(error)) throw error;
@@ -412,10 +395,10 @@ export class Cluster {
     if (callback !== undefined) subscribers?.delete(callback);
     if (subscribers === undefined || subscribers.size > 0) return;
     try {
-      if (this.#isHeard) this.#parts.say({ say: 'unsubscribe', subject: name });
+      if (this.#isHeard) this.#way.say({ say: 'unsubscribe', subject: name });
       this.#subscribers.delete(name);
     } catch (error) {
-      if (!(error instanceof ServerError && error.is('ERR_MESSAGE_QUEUE_FULL'))) throw error;
+      if (!isFull(error)) throw error;
     }
   }
 
@@ -428,12 +411,18 @@ export class Cluster {
   async #ask(question: Question, node = this.self.id, timeoutMs = this.#parts.requestTimeoutMs): Promise<unknown> {
     try {
       if (!this.#isHeard) await this.#untilHeard(timeoutMs);
-      const ask = (id: number): void => this.#parts.say({ say: 'ask', id, question });
-      return await this.#questions.ask(node, timeoutMs + GRACE_MS, ask);
+      const ask = (id: number): void => this.#way.say({ say: 'ask', id, question });
+      const late = (): ServerError => this.#late(node, timeoutMs + GRACE_MS);
+      return await this.#questions.ask(late, timeoutMs + GRACE_MS, ask);
     } catch (error) {
       // It was made in another process: only here are the frames of the caller. One that has frames of a user's keeps them.
       throw told(error);
     }
+  }
+
+  #late(node: string, timeoutMs: number): ServerError {
+    const [id, who] = this.#parts.isSilent() ? [this.self.id, 'the broker process'] : [node, undefined];
+    return new ServerError('ERR_CLUSTER_TIMEOUT', { node: id, timeoutMs, who });
   }
 
   /** `workerStart` runs before a process serves. */
@@ -450,11 +439,11 @@ export class Cluster {
   }
 
   async #answer(id: number, data: unknown, from: string): Promise<void> {
-    const { say, callbacks } = this.#parts;
+    const { callbacks } = this.#parts;
     try {
       if (callbacks.clusterRequest === undefined)
         throw new ServerError('ERR_CLUSTER_NO_HANDLER', { node: this.self.id });
-      say({ say: 'answer', id, value: await callbacks.clusterRequest(data, from) });
+      this.#way.say({ say: 'answer', id, value: await callbacks.clusterRequest(data, from) });
     } catch (error) {
       this.#sayFailed(id, error);
     }
@@ -463,7 +452,7 @@ export class Cluster {
   /** Whoever asks has a time-out, should there be no room for the answer. */
   #sayFailed(id: number, error: unknown): void {
     try {
-      this.#parts.say({ say: 'failed', id, error: serializeError(error) });
+      this.#way.say({ say: 'failed', id, error: serializeError(error) });
     } catch (refused) {
       if (!isFull(refused)) throw refused;
     }
@@ -492,7 +481,5 @@ type Callback = ((...args: readonly unknown[]) => unknown) | undefined;
 
 const milliseconds = integer({ min: 1, max: 86_400_000 }, 'ms');
 const TELL_AGAIN_MS = 100;
-
-const isFull = (error: unknown): boolean => error instanceof ServerError && error.code === 'ERR_MESSAGE_QUEUE_FULL';
 
 const GRACE_MS = 500;

@@ -108,7 +108,7 @@ export interface ClusterEvents {
 
 /** What all nodes have of a key, or of a room. */
 export type ListOf<M> = M[] & {
-  /** Nodes that did not answer and of which nothing is known: what they have is missing. Not there: none. */
+  /** Nodes that did not answer and of which nothing is known, or no member any more: what they have is missing. Not there: none. */
   silent?: readonly NodeId[];
 };
 
@@ -138,7 +138,8 @@ export interface Presence {
   drop(key: string, member: string): void;
   /**
    * Members on all nodes in `nodes()`. A node that says nothing for a heartbeat: the members that it last said, for their ttl and
-   * marked stale; where it has said none here, it is one of the `silent`. A list of many pages takes `longestListMs` at most.
+   * marked stale; where it has said none here, or that they are over, it is one of the `silent`. A list of many pages takes
+   * `longestListMs` at most. Equal lists at the same time share an answer: one that comes later waits up to a heartbeat for its turn.
    */
   list(key: string): Promise<MemberList>;
   /** How many `list` would give, for a few bytes per node; of a silent node those that the last `list` gave, or none. */

@@ -7,7 +7,7 @@ import { serialize } from 'node:v8';
 import { ServerError, serializeError } from '../errors/index.js';
 import { noteGap } from './drivers/gaps.js';
 import type { FromBroker, ToBroker } from './messages.js';
-import { SubjectKind, subjectOf } from './subjects.js';
+import { publishedSubject } from './way-to-broker.js';
 
 const MOST_EARLY = 10_000;
 /** They lie in the heap, and no longer in the bounded memory that they came by. */
@@ -33,9 +33,10 @@ export class EarlyMessages {
   }
 
   keep(message: ToBroker, from: number): void {
+    const subject = publishedSubject(message);
     if (this.#hasRoom(message)) this.#kept.push({ message, from });
-    else if (message.say === 'publish') this.#lose(message.subject);
-    else if (message.say === 'room') this.#lose(subjectOf(SubjectKind.room, message.room));
+    else if (subject !== undefined) this.#lose([subject], 1);
+    else if (message.say === 'notTaken') this.#lose(message.subjects, message.publications);
     else if (message.say === 'ask') {
       const error = new ServerError('ERR_CLUSTER_FULL', {
         what: 'messages to a process that starts',
@@ -59,8 +60,8 @@ export class EarlyMessages {
     this.#bytes = 0;
   }
 
-  #lose(subject: string): void {
-    this.#lost++;
-    noteGap(subject, this.#subjects);
+  #lose(subjects: readonly string[], publications: number): void {
+    this.#lost += publications;
+    for (const subject of subjects) noteGap(subject, this.#subjects);
   }
 }

@@ -93,6 +93,8 @@ export type ToBroker =
   /** A connection of this node joins that room. */
   | { readonly say: 'joined'; readonly room: string }
   | { readonly say: 'room'; readonly room: string; readonly data: string | Uint8Array }
+  /** Publications that could not be said: how many since this was last said, and of what; the empty subject stands for all. */
+  | { readonly say: 'notTaken'; readonly subjects: readonly string[]; readonly publications: number }
   | ({ readonly say: 'present' } & PresentMember)
   /** To a new broker process: what this process has put. `isAll`: with the messages before, and its predecessors had no more. */
   | { readonly say: 'presentAgain'; readonly members: readonly PresentMember[]; readonly isAll?: boolean }
@@ -164,7 +166,7 @@ export type FromBroker =
       readonly say: 'now';
       readonly state: DriverState;
       readonly nodes: readonly NodeInfo[];
-      /** Bytes of one packed publication; while the engine is lost, as last known. */
+      /** Bytes that a user may send at once, packed; while the engine is lost, as last known. */
       readonly maxPayload: number;
       /** Pid of the process whose `hello` this answers: all of its `keep` have come. */
       readonly answers?: number | undefined;

@@ -45,6 +45,14 @@ const shapes = {
 
 const nodeFields = Object.keys(shapes) as (keyof typeof shapes)[];
 
+/** @throws ServerError ERR_OPTION_TYPE, ERR_OPTION_VALUE */
+export function checkNodeId(name: string, value: unknown): asserts value is string {
+  const { shape, expected } = shapes.id;
+  const needed = `the id of a node, ${expected}`;
+  if (typeof value !== 'string') refuse('ERR_OPTION_TYPE', name, needed, value);
+  if (!shape.test(value)) refuse('ERR_OPTION_VALUE', name, needed, value);
+}
+
 /** @throws ServerError ERR_OPTION_VALUE, with the name `cluster.node.FIELD` */
 export function checkNode(node: NodeInfo): void {
   for (const field of nodeFields) {

@@ -22,8 +22,10 @@ export class Questions {
     return this.#pending.size;
   }
 
-  /** @param send passes the question on @returns the answer @throws ServerError ERR_CLUSTER_FULL, ERR_CLUSTER_TIMEOUT, the answerer's error */
-  ask(node: string, timeoutMs: number, send: (id: number) => void): Promise<unknown> {
+  /**
+   * @param whom a node, or the error that says who has not answered in time @param send passes the question on @returns the answer @throws ServerError ERR_CLUSTER_FULL, ERR_CLUSTER_TIMEOUT, the answerer's error
+   */
+  ask(whom: string | (() => ServerError), timeoutMs: number, send: (id: number) => void): Promise<unknown> {
     if (this.#pending.size >= this.#most) {
       throw new ServerError('ERR_CLUSTER_FULL', { what: 'questions under way', most: this.#most });
     }
@@ -31,7 +33,7 @@ export class Questions {
     const { promise, resolve, reject } = deferred<unknown>();
     const timer = setTimeout(() => {
       this.#pending.delete(id);
-      reject(new ServerError('ERR_CLUSTER_TIMEOUT', { node, timeoutMs }));
+      reject(typeof whom === 'string' ? new ServerError('ERR_CLUSTER_TIMEOUT', { node: whom, timeoutMs }) : whom());
     }, timeoutMs);
     this.#pending.set(id, { promise, resolve, reject, timer });
     try {

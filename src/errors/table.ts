@@ -22,6 +22,11 @@ const REFUSED =
   /WRONGPASS|NOAUTH|NOPERM|cannot be selected|authentication failed|no pg_hba|(?:role|database) "[^"]*" does not exist|certificate/i;
 const REFUSING = /^refusing: /;
 const DROP_ADDRESS = 'Drop an address at the close event of its connection.';
+const BROKER_IS_SLOW =
+  'The broker process stands still, or does not keep up: try later, and less at once, or raise "messageBufferSize".';
+/** `publication`. */
+const LOST_FOR_OTHERS =
+  'A publication is lost for other nodes, which are told of a gap (clusterGap) once that takes messages again; members of a room on this node have got it.';
 const GIVE_JOBS = 'Give cluster: {driver, url, jobs: {}} to the server; docs/jobs.md.';
 
 /** The option "cluster" in a script, in the environment and on the command line. */
@@ -615,10 +620,16 @@ export const errorTable = {
     advice: 'Await first, then call update() with a synchronous function; other processes wait while it runs.',
   }),
   ERR_MESSAGE_QUEUE_FULL: entry({
-    fields: { workerId: 'number', limitBytes: 'number' },
-    sentence: ({ workerId, limitBytes }) =>
-      `The message for process ${workerId} was not taken: its share of the ${limitBytes} bytes that may wait in this process is full, and so is what all share.`,
+    fields: { workerId: 'number', limitBytes: 'number', cluster: 'string?' },
+    sentence: ({ workerId, limitBytes, cluster }) => {
+      const whose = cluster === undefined ? `process ${workerId}` : `the broker process (process ${workerId})`;
+      return `The ${cluster ?? 'message'} for ${whose} was not taken: its share of the ${limitBytes} bytes that may wait in this process is full, and so is what all share.`;
+    },
     advice: 'Await sendMessage(), or raise "messageBufferSize".',
+    adviceFor: ({ cluster }) => {
+      if (cluster === undefined) return undefined;
+      return cluster === 'message' ? BROKER_IS_SLOW : `${LOST_FOR_OTHERS} ${BROKER_IS_SLOW}`;
+    },
   }),
   ERR_MESSAGE_TO_SELF: entry({
     fields: { workerId: 'number' },
@@ -904,16 +915,23 @@ export const errorTable = {
     },
   }),
   ERR_CLUSTER_TIMEOUT: entry({
-    fields: { node: 'string', timeoutMs: 'number' },
-    sentence: ({ node, timeoutMs }) => `Node "${node}" must answer within ${timeoutMs} ms, and did not.`,
+    fields: { node: 'string', timeoutMs: 'number', who: 'string?' },
+    sentence: ({ node, timeoutMs, who }) =>
+      who === undefined
+        ? `Node "${node}" must answer within ${timeoutMs} ms, and did not.`
+        : `No answer came within ${timeoutMs} ms: on node "${node}" ${who} says nothing.`,
     advice: 'The request may have run there: repeat only what may be repeated, or wait longer.',
+    adviceFor: ({ who }) =>
+      who === undefined ? undefined : `Look whether that process stands still, or has no core. ${MAY_HAVE_HAPPENED}`,
   }),
   ERR_NODE_LOST: entry({
-    fields: { node: 'string', why: 'string?' },
-    sentence: ({ node, why }) =>
-      `Node "${node}" is not, or no longer, in the cluster${why === undefined ? '' : `: ${why}`}.`,
+    fields: { node: 'string', known: 'string?' },
+    sentence: ({ node, known }) =>
+      known === undefined
+        ? `Node "${node}" is no longer in the cluster.`
+        : `Node "${node}" is not in the cluster, which has ${known}: nothing was asked of it, and nothing has run there.`,
     advice: 'Ask one of cluster.nodes. The request may have run there before the node was lost.',
-    adviceFor: ({ why }) => (why === undefined ? undefined : 'Ask one of cluster.nodes.'),
+    adviceFor: ({ known }) => (known === undefined ? undefined : 'Ask one of cluster.nodes.'),
   }),
   ERR_NODE_RESTARTED: entry({
     fields: { node: 'string' },

@@ -105,6 +105,11 @@ export class ClusterRecord {
     return this.#get('maxPayload') || Number.POSITIVE_INFINITY;
   }
 
+  /** The broker process has written, and nothing any more for so long that it stands still, or has no successor. */
+  get isSilent(): boolean {
+    return this.#get('pid') !== 0 && monotonicMs() - this.#get('seenAt') >= SILENT_MS;
+  }
+
   get #jobs(): ClusterFigures['jobs'] {
     const running = this.#get('jobsRunning') - 1;
     if (running < 0) return null;
@@ -113,7 +118,7 @@ export class ClusterRecord {
 
   /** It has written lately: neither a preceding one, nor one that hangs. */
   get #isHeard(): boolean {
-    return this.#get('pid') === this.brokerPid && monotonicMs() - this.#get('seenAt') < SILENT_MS;
+    return this.#get('pid') === this.brokerPid && !this.isSilent;
   }
 
   #get(name: keyof typeof at): number {

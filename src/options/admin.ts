@@ -152,7 +152,7 @@ export function watch(): Kind<boolean | string | readonly string[], 'script' | r
 /** A cron expression; empty: none. */
 export function cron(): Kind<string, string> {
   const expected =
-    'empty, or five fields "minute hour day month weekday", such as "0 4 * * mon-fri", with numbers, names, *, ranges 1-5, lists 1,3 and steps 0-59/10, of days that there are';
+    'empty, or five fields "minute hour day month weekday", such as "0 4 * * mon-fri", with numbers, names, *, ranges 1-5, lists 1,3 and steps 0-59/10 up to the highest number of the field, of days that there are';
   const line = text({ min: 0, max: 1000 });
   return {
     ...line,

@@ -95,6 +95,7 @@ export class ClusterNode {
         nodes: this.#runtime?.clusterNodes?.() ?? [],
       }),
       maxPayload: () => this.#record?.maxPayload ?? Number.POSITIVE_INFINITY,
+      isSilent: () => this.#record?.isSilent === true,
       isBroker: () => this.#toBroker !== undefined,
       tellsAgain: () => this.#jobs?.hear(),
       callbacks: parts.callbacks,
@@ -188,7 +189,8 @@ export class ClusterNode {
     const runtime = this.#running(CALLS[message.say] ?? 'cluster');
     const toBroker = this.#toBroker;
     if (toBroker !== undefined) return queueMicrotask(() => toBroker(message, this.#brokerId));
-    void runtime.messaging.messenger.send(message, this.#brokerId, Purpose.service).catch(() => {});
+    const { messenger } = runtime.messaging;
+    messenger.send(message, this.#brokerId, Purpose.service).catch(() => this.cluster.notTaken(message));
   }
 
   #heard(message: unknown, from: number): void {

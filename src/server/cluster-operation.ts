@@ -22,6 +22,8 @@ export interface ClusterOperationParts {
   say(message: FromMaster): void;
   /** Resolves when all workers of this node are new. @throws ServerError ERR_RELOAD */
   reloadHere(): Promise<unknown>;
+  /** 0: this process is the manager. */
+  managerPid(): number;
   /** How long a node may take for that. */
   readonly reloadTimeoutMs: number;
   readonly log: Pick<Log, 'warn'>;
@@ -51,7 +53,7 @@ export class ClusterOperation implements ClusterControl {
   constructor(parts: ClusterOperationParts) {
     this.#parts = parts;
     this.#present = new PresentCopy(parts.log);
-    this.#jobs = new JobOperation(parts);
+    this.#jobs = new JobOperation({ ...parts, self: () => this.#self });
     this.#self = parts.options.nodeId;
     this.#tried.promise.catch(() => {}); // the start may have ended
   }

@@ -2,10 +2,17 @@
 import type { Answer, FromMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
 import type { DeadJob, JobControl, NamedJobs } from '../control/controlled.js';
+import { ServerError } from '../errors/index.js';
+import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
 
 export interface JobOperationParts {
   readonly options: ResolvedClusterOptions;
+  readonly record: Pick<ClusterRecord, 'brokerPid' | 'isSilent'>;
+  /** The manager passes on what the broker process answers; 0: this process is the manager. */
+  managerPid(): number;
+  /** Node id. */
+  self(): string;
   /** To the broker process. @throws ServerError ERR_MESSAGE_QUEUE_FULL */
   say(message: FromMaster): void;
 }
@@ -48,6 +55,20 @@ export class JobOperation implements JobControl {
   #ask(question: (id: number) => FromMaster): Promise<unknown> {
     const { options, say } = this.#parts;
     const timeoutMs = (options.jobs?.deadlineMs ?? 0) + GRACE_MS;
-    return this.#questions.ask('the broker process', timeoutMs, (id) => say(question(id)));
+    return this.#questions.ask(
+      () => this.#late(timeoutMs),
+      timeoutMs,
+      (id) => say(question(id)),
+    );
+  }
+
+  /** The broker process writes into shared memory all the time: where it does, its answer has not come through. */
+  #late(timeoutMs: number): ServerError {
+    const { self, record, managerPid } = this.#parts;
+    const { brokerPid, isSilent } = record;
+    const broker = brokerPid === 0 ? 'the broker process (which has ended)' : `the broker process (pid ${brokerPid})`;
+    const isStuckBehind = brokerPid !== 0 && !isSilent && managerPid() !== 0;
+    const who = isStuckBehind ? `the manager (pid ${managerPid()}), by which the broker process answers,` : broker;
+    return new ServerError('ERR_CLUSTER_TIMEOUT', { node: self(), timeoutMs, who });
   }
 }

@@ -187,6 +187,7 @@ function clusterOf(
         ?.messaging.messenger.send(message, brokerId, Purpose.service)
         .catch(() => {}),
     reloadHere: () => master.reloaded(),
+    managerPid: () => (master.region.managerPid === process.pid ? 0 : master.region.managerPid),
   });
   const sender = runtime();
   if (sender !== undefined) sender.clusterNodes = () => operation.nodes;

@@ -124,7 +124,8 @@ function valuesOf(word: string, field: Field): number[] | undefined {
 function rangeOf(part: string, field: Field): { from: number; to: number; step: number } | undefined {
   const [span = '', stepWord, more] = part.split('/');
   const step = stepWord === undefined ? 1 : numberIn(stepWord);
-  if (more !== undefined || step === undefined || step < 1) return undefined;
+  // More than the field has would be "once".
+  if (more !== undefined || step === undefined || step < 1 || step > field.max) return undefined;
   if (span === '*') return { from: field.min, to: lastOf(field), step };
   const [fromWord = '', toWord, third] = span.split('-');
   const from = valueIn(fromWord, field);

@@ -8,6 +8,7 @@ import type { ClusterDriver, ClusterEvents } from '../../src/cluster/driver.js';
 import { memoryHub } from '../../src/cluster/drivers/memory.js';
 import type { FromBroker, Question, ToBroker } from '../../src/cluster/messages.js';
 import { ServerError } from '../../src/errors/index.js';
+import { MIB } from '../../src/options/size.js';
 import { clonedBytes } from '../../src/shared/cloned.js';
 import { Log } from '../../src/util/log.js';
 import { DEADLINE_MS } from '../helpers/deadline.js';
@@ -222,7 +223,8 @@ describe('a broker process', () => {
     const told = a.log.filter((line) => line.includes('longer than the engine takes'));
     expect(told).toHaveLength(2);
     expect([told[0], told[1]]).toEqual([expect.stringContaining('news'), expect.stringContaining('lobby')]);
-    for (const line of told) expect(line).toContain(String(most));
+    for (const line of told) expect(line).toContain(`mostBytes=${8 * MIB - 256}`);
+    expect(told[1]).toContain(`bytes=${most} `);
   });
 
   it('lets one worker after another answer what other nodes ask, and calls on connections by itself', async () => {
@@ -462,6 +464,26 @@ describe('a broker process', () => {
     a.broker.lostBefore(['m:news'], 2);
     const gap = { say: 'event', event: 'clusterGap', args: ['news'] };
     await eventually(() => expect(a.of('event')).toContainEqual(gap));
+  });
+
+  it('tells all nodes of a gap where its processes could not say their publications, and counts them', async () => {
+    const at = url();
+    const [a, b] = [openNode('a', at), openNode('b', at)];
+    for (const { say, sizes } of [a, b]) {
+      sizes.set('hall', 1);
+      say({ say: 'joined', room: 'hall' });
+      say({ say: 'subscribe', subject: 'm:news' });
+    }
+    await eventually(() => {
+      for (const { broker } of [a, b]) expect(broker.driver.nodes().length).toBe(2);
+    });
+    const { lost } = a.broker;
+    a.say({ say: 'notTaken', subjects: ['m:news', 'r:hall'], publications: 7 });
+    expect(a.broker.lost).toBe(lost + 7);
+    const gap = (name: string) => ({ say: 'event', event: 'clusterGap', args: [name] });
+    await eventually(() => expect(b.of('event')).toEqual(expect.arrayContaining([gap('news'), gap('hall')])));
+    await eventually(() => expect(a.of('event')).toContainEqual(gap('news')));
+    expect(a.of('event')).not.toContainEqual(gap('hall')); // its members here have got it
   });
 
   it('says once of each subject that the engine refuses to take', async () => {

@@ -237,7 +237,11 @@ for (const kind of kinds) {
 
       test('a node that is not in nodes() is never waited for', async () => {
         const a = await start('a');
-        await expect(a.driver.request('nobody', text(''), long)).rejects.toMatchObject({ code: 'ERR_NODE_LOST' });
+        await expect(a.driver.request('nobody', text(''), long)).rejects.toMatchObject({
+          code: 'ERR_NODE_LOST',
+          detail: { node: 'nobody', known: 'a' },
+          message: expect.stringContaining('nothing has run there'),
+        });
       });
 
       test('a node that goes while it is waited for is ERR_NODE_LOST: when it leaves, and when it is lost', async () => {
@@ -525,7 +529,7 @@ for (const kind of kinds) {
         expect(a.told).not.toContain('lost b');
         expect([[...room!], room?.silent, await count]).toEqual([[], ['b'], 0]);
         expect([asked?.[0], asked?.silent]).toMatchObject([{ member: 'bob', stale: true }, undefined]);
-        expect([[...empty!], empty?.silent]).toEqual([[], undefined]);
+        expect([[...empty!], empty?.silent]).toEqual([[], ['b']]);
         await eventually(() => expect(a.told).toContain('lost b'));
         const after = await a.driver.presence.list('room');
         expect([[...after], after.silent]).toEqual([[], undefined]);

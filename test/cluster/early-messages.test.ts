@@ -36,6 +36,7 @@ test('beyond the bound each publication is counted, with its subject, and a ques
   for (let i = 0; i < MOST; i++) early.keep(publish('s'), 0);
   for (const subject of ['m:a', 'm:b', 'm:a']) early.keep(publish(subject), 0);
   early.keep({ say: 'room', room: 'lobby', data: 'text' }, 0);
+  early.keep({ say: 'notTaken', subjects: ['m:b', 'm:c'], publications: 5 }, 0);
   early.keep({ say: 'ask', id: 7, question: { ask: 'members', room: 'lobby' } }, 2);
   early.keep({ say: 'joined', room: 'lobby' }, 1);
   expect(answers).toEqual([[expect.objectContaining({ say: 'failed', id: 7 }), 2]]);
@@ -43,7 +44,7 @@ test('beyond the bound each publication is counted, with its subject, and a ques
   handOver();
   handOver();
   expect(taken).toHaveLength(MOST);
-  expect(lost).toEqual([[['m:a', 'm:b', 'r:lobby'], 4]]);
+  expect(lost).toEqual([[['m:a', 'm:b', 'r:lobby', 'm:c'], 9]]);
 });
 
 test('their bytes are bounded too, and those of short ones count again once they were handed over', () => {

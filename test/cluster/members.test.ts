@@ -79,10 +79,55 @@ it('what was last said is listed however long ago that was, and for its ttl afte
   expect([...stale]).toEqual([ofB(true)]);
   await vi.advanceTimersByTimeAsync(5_000);
   const [late] = await listed();
-  expect([...late]).toEqual([]);
+  expect([[...late], late.silent]).toEqual([[], ['b']]);
   answersAfterMs = () => 10;
   const [again] = await listed();
   expect([...again]).toEqual([ofB(false)]);
+});
+
+it('of a node that had none when it last answered an empty list is not taken for the truth of now', async () => {
+  rows = [];
+  const [fresh] = await listed();
+  expect([[...fresh], fresh.silent]).toEqual([[], undefined]);
+  answersAfterMs = () => 100_000;
+  const [late] = await listed();
+  expect([[...late], late.silent]).toEqual([[], ['b']]);
+});
+
+it('the time that a node is silent counts from what it last said, not from a question that has taken long', async () => {
+  await listed();
+  pages = 100;
+  answersAfterMs = () => (asked <= 7 ? 900 : 100_000);
+  const [stale, ms] = await listed();
+  expect(ms).toBeGreaterThan(times.ttlMs);
+  expect([[...stale], stale.silent]).toEqual([[ofB(true)], undefined]);
+});
+
+it('equal questions share one answer, and none takes one that began before it', async () => {
+  const first = members.list('k');
+  members.put('k', 'own', 2, 5_000);
+  const later = [1, 2, 3].map(() => members.list('k'));
+  const other = members.list('other');
+  await vi.advanceTimersByTimeAsync(30);
+  expect(asked).toBe(3);
+  const own = { member: 'own', node: 'a', meta: 2, stale: false };
+  expect([...(await first)]).toEqual([ofB(false)]);
+  for (const list of await Promise.all(later)) expect([...list]).toEqual([own, ofB(false)]);
+  expect([...(await other)]).toEqual([ofB(false)]);
+  await listed();
+  expect(asked).toBe(4);
+});
+
+it('a question that comes while an equal one is slow begins after a heartbeat at the latest', async () => {
+  answersAfterMs = () => 900;
+  pages = 100;
+  void members.list('k');
+  await vi.advanceTimersByTimeAsync(10);
+  void members.list('k');
+  await vi.advanceTimersByTimeAsync(880);
+  expect(asked).toBe(1);
+  await vi.advanceTimersByTimeAsync(131);
+  expect(asked).toBe(3);
 });
 
 it('while the engine is lost, what was last said is listed, and nobody is silent since', async () => {

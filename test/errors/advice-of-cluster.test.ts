@@ -18,8 +18,8 @@ it('who asked a node that is not there is led to the property that lists them', 
 });
 
 it('who asked a node that was never there is not told that the request may have run', () => {
-  const { message } = new ServerError('ERR_NODE_LOST', { node: 'b', why: 'nothing was sent to it' });
-  expect(message).toContain('nothing was sent to it. Ask one of cluster.nodes.');
+  const { message } = new ServerError('ERR_NODE_LOST', { node: 'b', known: '"a"' });
+  expect(message).toContain('nothing has run there. Ask one of cluster.nodes.');
   expect(message).not.toContain('may have run');
 });
 

@@ -44,6 +44,7 @@ describe('what a person gets wrong in a script is told in one line, with theirs 
     ['', cluster(`prefix: 'a b'`), 'ERR_OPTION_VALUE'],
     ['', cluster('password: 5'), 'ERR_OPTION_TYPE'],
     ['', cluster('jobs: { leaseMs: 10 }'), 'ERR_OPTION_RANGE'],
+    [`const server = new HttpServer({ ${JOBS} });`, 'await server.cluster.request({}, 1);', 'ERR_OPTION_TYPE'],
     ['', 'new Table(5.5, {});', 'ERR_TABLE_DECLARATION'],
     ['', `new Table(10, { n: 'int32' }, { file: '/no/such/folder/table' });`, 'ERR_SHARED_FILE'],
     [`new Topic({ name: 'x', bytes: 4096 });`, `new Topic({ name: 'x', bytes: 8192 });`, 'ERR_SHARED_SCHEMA'],

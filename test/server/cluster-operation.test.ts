@@ -13,6 +13,8 @@ const node = (id: string): NodeInfo => ({ id, incarnation: `i-${id}`, address: `
 let said: FromMaster[];
 let state: ClusterFigures['state'];
 let brokerPid: number;
+let managerPid: number;
+let isSilent: boolean;
 let reloadHere: () => Promise<void>;
 let operation: ClusterOperation;
 let logged: string[];
@@ -20,6 +22,7 @@ let logged: string[];
 beforeEach(() => {
   vi.useFakeTimers();
   [said, logged, state, brokerPid, reloadHere] = [[], [], 'up', 7, async () => {}];
+  [managerPid, isSilent] = [6, false];
   const { cluster } = resolveOptions({ cluster: { driver: 'redis', url: 'redis://me:secret@host:1', nodeId: 'b' } });
   if (cluster === null) throw new Error('there is no cluster');
   const record = {
@@ -33,6 +36,7 @@ beforeEach(() => {
     log: { warn: (text) => logged.push(text) },
     say: (message) => said.push(message),
     reloadHere: () => reloadHere(),
+    managerPid: () => managerPid,
   });
   operation.hear({
     say: 'nodes',
@@ -65,10 +69,19 @@ describe('durable jobs', () => {
   const withJobs = (jobs: object): ClusterOperation => {
     const { cluster } = resolveOptions({ cluster: { driver: 'redis', url: 'redis://host:1', ...jobs } });
     if (cluster === null) throw new Error('there is no cluster');
-    const record = { read: () => ({ state }) } as unknown as ClusterRecord;
+    const record = {
+      read: () => ({ state }),
+      get brokerPid() {
+        return brokerPid;
+      },
+      get isSilent() {
+        return isSilent;
+      },
+    } as unknown as ClusterRecord;
     const made = new ClusterOperation({
       ...{ options: cluster, record, reloadTimeoutMs: 10_000, reloadHere, log: { warn: () => {} } },
       say: (message) => said.push(message),
+      managerPid: () => managerPid,
     });
     made.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [], queues: [mail], jobsWhy: '' });
     return made;
@@ -108,6 +121,25 @@ describe('durable jobs', () => {
     expect(await late).toMatchObject({ code: 'ERR_CLUSTER_TIMEOUT' });
   });
 
+  it.each([
+    [
+      'a manager that stands still',
+      { broker: 7, manager: 6, silent: false },
+      'the manager (pid 6), by which the broker process answers, says',
+    ],
+    ['a broker process that stands still', { broker: 7, manager: 6, silent: true }, 'the broker process (pid 7) says'],
+    ['one that has ended', { broker: 0, manager: 6, silent: false }, 'the broker process (which has ended) says'],
+    ['one that has no manager between', { broker: 7, manager: 0, silent: false }, 'the broker process (pid 7) says'],
+  ])('that are not answered in time name who does not: %s', async (_what, { broker, manager, silent }, says) => {
+    const made = withJobs({ jobs: { deadlineMs: 2000 } });
+    [brokerPid, managerPid, isSilent] = [broker, manager, silent];
+    const late = outcome(made.jobs.count());
+    await vi.advanceTimersByTimeAsync(3000);
+    const { code, message } = (await late) as ServerError;
+    expect(code).toBe('ERR_CLUSTER_TIMEOUT');
+    expect(message).toContain(`No answer came within 3000 ms: on node "b" ${says} nothing.`);
+  });
+
   it('are refused where there are none', () => {
     expect(() => withJobs({}).jobs).toThrow(expect.objectContaining({ code: 'ERR_NO_JOBS' }));
   });
@@ -117,6 +149,7 @@ it('that has no room for an answer lets it go, and says so', async () => {
   const { cluster } = resolveOptions({ cluster: { driver: 'redis', url: 'redis://host:1' } });
   if (cluster === null) throw new Error('there is no cluster');
   const full = new ClusterOperation({
+    managerPid: () => managerPid,
     ...{ options: cluster, record: {} as ClusterRecord, reloadTimeoutMs: 10_000, reloadHere },
     log: { warn: (text) => logged.push(text) },
     say: () => {

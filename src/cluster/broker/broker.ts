@@ -10,13 +10,14 @@ import type { ClusterDriver, ClusterEvents, NodeInfo, Subscription } from '../dr
 import type { ClusterEvent, ConnectionCall, FromBroker, PresentMember, Question, ToBroker } from '../messages.js';
 import { Questions } from '../questions.js';
 import { SubjectKind, subjectOf } from '../subjects.js';
+import { mostUserBytes } from '../user-bytes.js';
 import { FirstAttempt } from './first-attempt.js';
 import type { BrokerJobs } from './jobs.js';
 import { LostNodes } from './lost-nodes.js';
 import { gapOf, Missed, nameOf } from './missed.js';
-import { packValue, readPublication, unpackRequest, unpackValue } from './node-messages.js';
+import * as Said from './node-messages.js';
 import { Present, type PresentMaster } from './present.js';
-import { packRoomData } from './room-data.js';
+import { packRoomData, ROOM_HEAD_BYTES } from './room-data.js';
 import { BrokerRooms, type LocalRooms } from './rooms.js';
 
 export interface BrokerParts {
@@ -183,7 +184,11 @@ export class Broker {
         return this.#rooms?.joined(message.room);
       case 'room':
         if (this.#parts.rooms === undefined) return;
-        return this.#publish(subjectOf(SubjectKind.room, message.room), packRoomData(message.data));
+        return this.#publishToRoom(message.room, message.data);
+      case 'notTaken':
+        this.#lost += message.publications;
+        // While the engine is lost, those here are told of all when it is back.
+        return this.#driver.missed(message.subjects, this.#driver.state === 'up');
       case 'present':
         this.#present.put(message, from);
         return this.#announce(message);
@@ -203,11 +208,16 @@ export class Broker {
   }
 
   /** To the other nodes. What the engine does not take is counted as lost; why is told here, as its sender does not wait. */
-  #publish(subject: string, data: Uint8Array): void {
+  #publish(subject: string, data: Uint8Array, bytes = data.length): void {
     const { maxPayload } = this.#driver.capabilities;
     if (this.#driver.publish(subject, data) || data.length <= maxPayload) return;
-    const figures = { subject: subject.slice(2), bytes: data.length, mostBytes: maxPayload };
+    const figures = { subject: subject.slice(2), bytes, mostBytes: mostUserBytes(maxPayload) };
     this.#parts.log.error('a publication is longer than the engine takes: other nodes do not get it', figures);
+  }
+
+  #publishToRoom(room: string, data: string | Uint8Array): void {
+    const packed = packRoomData(data);
+    this.#publish(subjectOf(SubjectKind.room, room), packed, packed.length - ROOM_HEAD_BYTES);
   }
 
   #hello({ subjects, pid, hasAll = false }: Hello, from: number): void {
@@ -234,7 +244,7 @@ export class Broker {
     const processes = new Set([from]);
     let isTold = false;
     const subscription = this.#driver.subscribe(subject, (data, node) => {
-      const value = readPublication(subject, data, node !== this.#parts.self.id);
+      const value = Said.readPublication(subject, data, node !== this.#parts.self.id);
       if ('error' in value) {
         const level = isTold ? 'debug' : 'error'; // once, until one can be read
         this.#parts.log[level]('a publication cannot be read', { subject: nameOf(subject), node, error: value.error });
@@ -311,14 +321,14 @@ export class Broker {
     switch (question.ask) {
       case 'request': {
         const { node, data, timeoutMs } = question;
-        const answer = await this.#driver.request(node, packValue({ ask: 'request', data }), { timeoutMs });
-        return unpackValue(answer);
+        const request = Said.packUserRequest(data, this.#driver.capabilities.maxPayload);
+        return Said.unpackValue(await this.#driver.request(node, request, { timeoutMs }));
       }
       case 'connection': {
         const { node, call } = question;
         const { requestTimeoutMs } = this.#parts;
-        const request = packValue({ ask: 'connection', call });
-        return unpackValue(await this.#driver.request(node, request, { timeoutMs: requestTimeoutMs }));
+        const request = Said.packValue({ ask: 'connection', call });
+        return Said.unpackValue(await this.#driver.request(node, request, { timeoutMs: requestTimeoutMs }));
       }
       case 'members':
         return (await this.#rooms?.members(question.room)) ?? [];
@@ -443,13 +453,13 @@ export class Broker {
   }
 
   async #asked(bytes: Uint8Array, from: string): Promise<Uint8Array> {
-    const request = unpackRequest(bytes);
+    const request = Said.unpackRequest(bytes);
     if (request.ask === 'reload') {
       await this.#parts.reload();
-      return packValue(true);
+      return Said.packValue(true);
     }
-    if (request.ask === 'connection') return packValue(this.#parts.callConnection(request.call));
-    return packValue(await this.#askWorker(request.data, from));
+    if (request.ask === 'connection') return Said.packValue(this.#parts.callConnection(request.call));
+    return Said.packUserAnswer(await this.#askWorker(request.data, from), this.#driver.capabilities.maxPayload);
   }
 
   /** One after another; who does not answer is not asked again, for the request may have run. */
@@ -463,7 +473,8 @@ export class Broker {
 
   #now(): Extract<FromBroker, { say: 'now' }> {
     const { state, capabilities } = this.#driver;
-    return { say: 'now', state, nodes: this.#driver.nodes(), maxPayload: capabilities.maxPayload };
+    const maxPayload = mostUserBytes(capabilities.maxPayload);
+    return { say: 'now', state, nodes: this.#driver.nodes(), maxPayload };
   }
 
   #tellAll(message: FromBroker): void {

@@ -3,6 +3,7 @@ import { deserialize, serialize } from 'node:v8';
 import { checkBytes, checkReadable } from '../../shared/cloned.js';
 import type { ConnectionCall } from '../messages.js';
 import { isOfKind, SubjectKind } from '../subjects.js';
+import { checkUserBytes, mostUserBytes } from '../user-bytes.js';
 
 export type NodeRequest =
   | { readonly ask: 'request'; readonly data: unknown }
@@ -11,6 +12,21 @@ export type NodeRequest =
   | { readonly ask: 'reload' };
 
 export const packValue = (value: unknown): Uint8Array => serialize(value);
+
+/** @throws ServerError ERR_CLUSTER_PAYLOAD */
+export function packUserRequest(data: unknown, maxPayload: number): Uint8Array {
+  const packed = packValue({ ask: 'request', data });
+  if (packed.length > mostUserBytes(maxPayload)) packUserAnswer(data, maxPayload); // its length without what is around it
+  return packed;
+}
+
+/** @throws ServerError ERR_CLUSTER_PAYLOAD */
+export function packUserAnswer(value: unknown, maxPayload: number): Uint8Array {
+  const packed = packValue(value);
+  checkUserBytes(packed.length, maxPayload);
+  return packed;
+}
+
 export const unpackValue = (bytes: Uint8Array): unknown => deserialize(bytes);
 
 /** @throws Error for what no broker process of this version sends */

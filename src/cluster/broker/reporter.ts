@@ -5,6 +5,7 @@
 import type { ClusterCounter, ClusterRecord } from '../../memory/cluster-record.js';
 import type { ClusterDriver } from '../driver.js';
 import type { ToMaster } from '../messages.js';
+import { mostUserBytes } from '../user-bytes.js';
 import type { Broker } from './broker.js';
 
 const REPORT_MS = 1000;
@@ -44,7 +45,7 @@ export class Reporter {
     const { state } = driver;
     const all = driver.nodes();
     const { bufferedBytes } = driver.stats();
-    const { maxPayload } = driver.capabilities;
+    const maxPayload = mostUserBytes(driver.capabilities.maxPayload);
     const jobsRunning = jobs?.stats().running;
     const now = { state, nodeNum: all.length, followedRooms, bufferedBytes, maxPayload, jobsRunning };
     this.#parts.record.write(now, this.#countMore());

@@ -28,6 +28,8 @@ const GOODBYE_MS = 1000;
 /** A day. */
 const LONGEST_WAIT_MS = 86_400_000;
 
+const MOST_LISTED = 10;
+
 /** What exists between `start` and the end. */
 interface Running {
   readonly on: cluster.ClusterEvents;
@@ -174,7 +176,7 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.#upLink();
     this.#checkPayload(data);
     const info = this.#running?.membership.find(node);
-    if (info === undefined) throw new ServerError('ERR_NODE_LOST', { node, why: 'nothing was sent to it' });
+    if (info === undefined) throw new ServerError('ERR_NODE_LOST', { node, known: listed(this.nodes()) });
     return await this.#ask(info, Asked.user, data, timeoutMs);
   }
 
@@ -423,4 +425,9 @@ export class BrokerDriver implements cluster.ClusterDriver {
     this.#detach();
     await this.#connection.close();
   }
+}
+
+function listed(nodes: readonly cluster.NodeInfo[]): string {
+  const ids = nodes.slice(0, MOST_LISTED).map(({ id }) => id);
+  return nodes.length > MOST_LISTED ? `${ids.join(', ')} and ${nodes.length - MOST_LISTED} more` : ids.join(', ');
 }

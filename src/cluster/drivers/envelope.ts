@@ -17,8 +17,8 @@ export type NumberedKind = typeof Kind.answer | typeof Kind.failure | typeof Kin
 export const Asked = { user: 0, members: 1 } as const;
 export type AskedFor = (typeof Asked)[keyof typeof Asked];
 
-/** The most that is put around a payload. */
-export const ENVELOPE_BYTES = 256;
+/** The most that is put around a payload, 200 bytes, and some for later. */
+export const ENVELOPE_BYTES = 208;
 
 export interface Publication {
   readonly from: NodeId;

@@ -14,6 +14,7 @@ import {
   type Presence,
   withSilent,
 } from '../driver.js';
+import { EqualQuestions } from '../equal-questions.js';
 import { checkName, metaText } from '../names.js';
 
 /** One page of an answer, or less where the engine takes only small payloads. */
@@ -55,18 +56,29 @@ export interface MembersEvents {
   ask(node: NodeInfo, question: Buffer, timeoutMs: number): Promise<Buffer>;
 }
 
+/** What a list has of another node. */
+interface Part {
+  readonly members: readonly Member[];
+  /** There may be more: it does not answer, and what it last said does not stand for it. */
+  readonly isSilent: boolean;
+}
+
 export class Members implements Presence {
   readonly #self: () => NodeId;
   readonly #events: MembersEvents;
   readonly #own = new Map<string, Map<string, OwnMember>>();
   readonly #kept = new Map<string, Map<NodeId, readonly Row[]>>();
-  /** When it was first asked without an answer. */
+  /** When it was first asked without an answer, or has last answered, whichever is later. */
   readonly #silentSince = new Map<NodeId, number>();
+  readonly #heardAt = new Map<NodeId, number>();
+  readonly #lists: EqualQuestions<MemberList>;
   #lastNumber = 0;
 
   constructor(self: () => NodeId, events: MembersEvents) {
     this.#self = self;
     this.#events = events;
+    // The processes of this node, each with a bound of its own.
+    this.#lists = new EqualQuestions(Number.POSITIVE_INFINITY, events.heartbeatMs);
   }
 
   put(key: string, member: string, meta: unknown, ttlMs: number): void {
@@ -87,13 +99,17 @@ export class Members implements Presence {
 
   async list(key: string): Promise<MemberList> {
     checkName('key', key);
+    return await this.#lists.ask(key, () => this.#listNow(key));
+  }
+
+  async #listNow(key: string): Promise<MemberList> {
     const own = this.#page(key, 0, Number.POSITIVE_INFINITY).rows;
     const others = this.#events.others();
-    const lists = await Promise.all(others.map((node) => this.#listOf(node, key)));
+    const parts = await Promise.all(others.map((node) => this.#listOf(node, key)));
     this.#keepOnly(key, others);
-    const silent = others.filter((_, i) => lists[i] === undefined).map(({ id }) => id);
+    const silent = others.filter((_, i) => parts[i]?.isSilent === true).map(({ id }) => id);
     const members = own.map((row) => toMember(row, this.#self(), false));
-    return withSilent(members.concat(...lists.map((list) => list ?? [])), silent);
+    return withSilent(members.concat(...parts.map((part) => part.members)), silent);
   }
 
   async count(key: string): Promise<number> {
@@ -125,16 +141,16 @@ export class Members implements Presence {
     return { rows, next: 0, size: members.size };
   }
 
-  /** @returns undefined: it does not answer, and nothing is known of it */
-  async #listOf(node: NodeInfo, key: string): Promise<Member[] | undefined> {
+  async #listOf(node: NodeInfo, key: string): Promise<Part> {
     const rows = await this.#unlessSilent(node, (heard) => this.#rowsOf(node, key, heard));
-    return rows?.map((row) => toMember(row, node.id, false)) ?? this.#lastKnown(node.id, key);
+    if (rows === undefined) return this.#lastKnown(node.id, key);
+    return { members: rows.map((row) => toMember(row, node.id, false)), isSilent: false };
   }
 
   async #sizeOf(node: NodeInfo, key: string): Promise<number> {
     const ask = () => this.#ask(node, { key, after: 0, only: 'size' }, longestListMs(this.#events));
     const page = await this.#unlessSilent(node, ask);
-    return page?.size ?? this.#lastKnown(node.id, key)?.length ?? 0;
+    return page?.size ?? this.#lastKnown(node.id, key).members.length;
   }
 
   /**
@@ -162,7 +178,9 @@ export class Members implements Presence {
     } finally {
       clearTimeout(timer);
     }
-    if (this.#events.isUp() && !this.#silentSince.has(node.id)) this.#silentSince.set(node.id, beganMs);
+    if (this.#events.isUp() && !this.#silentSince.has(node.id)) {
+      this.#silentSince.set(node.id, Math.max(beganMs, this.#heardAt.get(node.id) ?? beganMs));
+    }
     return undefined;
   }
 
@@ -184,6 +202,7 @@ export class Members implements Presence {
   async #ask(node: NodeInfo, question: Question, mostMs: number): Promise<Page> {
     const answer = await this.#events.ask(node, Buffer.from(JSON.stringify(question)), Math.max(1, mostMs));
     this.#silentSince.delete(node.id);
+    this.#heardAt.set(node.id, monotonicMs());
     return JSON.parse(answer.toString()) as Page;
   }
 
@@ -202,15 +221,21 @@ export class Members implements Presence {
     const isGone = (node: NodeId): boolean => !others.some(({ id }) => id === node);
     for (const node of kept?.keys() ?? []) if (isGone(node)) kept!.delete(node);
     for (const node of this.#silentSince.keys()) if (isGone(node)) this.#silentSince.delete(node);
+    for (const node of this.#heardAt.keys()) if (isGone(node)) this.#heardAt.delete(node);
   }
 
-  /** While the engine is lost no node can say more: then time does not count. @returns undefined: nothing is known */
-  #lastKnown(node: NodeId, key: string): Member[] | undefined {
-    if (!this.#events.others().some(({ id }) => id === node)) return []; // lost while it was asked
+  /**
+   * While the engine is lost no node can say more: then time does not count. Of a node that said it had none there is nothing to
+   * mark as stale, and after their ttl members are not listed: then it is silent.
+   */
+  #lastKnown(node: NodeId, key: string): Part {
+    // Lost while it was asked: it has no members.
+    if (!this.#events.others().some(({ id }) => id === node)) return { members: [], isSilent: false };
     const now = monotonicMs();
     const silentMs = this.#events.isUp() ? now - (this.#silentSince.get(node) ?? now) : 0;
-    const rows = this.#kept.get(key)?.get(node);
-    return rows?.filter(([, , ttlMs]) => silentMs < ttlMs).map((row) => toMember(row, node, true));
+    const rows = this.#kept.get(key)?.get(node) ?? [];
+    const members = rows.filter(([, , ttlMs]) => silentMs < ttlMs).map((row) => toMember(row, node, true));
+    return { members, isSilent: members.length === 0 || members.length < rows.length };
   }
 }
 

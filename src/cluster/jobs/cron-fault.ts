@@ -1,6 +1,6 @@
 /**
  * What is wrong with a cron rule, field by field. The engine's own parser decides, and takes more than is understood here (`L`,
- * `#`, `H`): nothing is refused here that it takes. Pure, so that the process that schedules learns it before anything is sent.
+ * `#`, `H`): of what it takes two things are refused here, `?`, and steps that no field has, which would be "once". Pure, so that the process that schedules learns it before anything is sent.
  */
 
 import { parseCron } from '../../util/cron.js';
@@ -39,9 +39,9 @@ const NUMBERS = new Map([
   ...MONTHS.map((name, index) => [name, index + 1] as const),
 ]);
 /** Letters that are no name, and none of the signs of the engine's parser. */
-const UNKNOWN = /^(?=.*[^\d*?/-])[^LHW#()]*$/i;
+const UNKNOWN = /^(?=.*[^\d*/-])[^LHW#()]*$/i;
 /** `*`, `5`, `1-5`, each with or without `/step`. */
-const PART = /^(?:[*?]|(\d+)(?:-(\d+))?)(?:\/(\d+))?$/;
+const PART = /^(?:\*|(\d+)(?:-(\d+))?)(?:\/(\d+))?$/;
 
 /** @returns undefined: nothing that is known here */
 export function cronFault(rule: string): CronFault | undefined {
@@ -62,9 +62,9 @@ function neverComes(words: readonly string[]): boolean {
   const [day = '', month = '', weekday = ''] = words.slice(-3);
   if (![day, month, weekday].every((word) => word.split(',').every((part) => PART.test(withNumbers(part)))))
     return false;
-  const rule = `0 0 ${day} ${withNumbers(month)} *`.replaceAll('?', '*');
+  const rule = `0 0 ${day} ${withNumbers(month)} *`;
   // With a weekday as well, one of the two is enough.
-  return /^[*?]/.test(weekday) && !/\d{4}/.test(rule) && parseCron(rule) === undefined;
+  return weekday.startsWith('*') && !/\d{4}/.test(rule) && parseCron(rule) === undefined;
 }
 
 function expectedOf(part: string, field: Field): string | undefined {
@@ -76,7 +76,8 @@ function expectedOf(part: string, field: Field): string | undefined {
   const to = toWord === undefined ? from : Number(toWord);
   if (from < field.min || Math.max(from, to) > field.max) return valuesOf(field);
   if (from > to) return 'ranges that go upwards, such as 1-5';
-  return step !== undefined && Number(step) === 0 ? `steps from 1, such as */10` : undefined;
+  const isStep = step === undefined || (Number(step) >= 1 && Number(step) <= field.max);
+  return isStep ? undefined : `steps from 1 to ${field.max}, such as */5`;
 }
 
 function valuesOf({ min, max, hasNames }: Field): string {
