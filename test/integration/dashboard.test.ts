@@ -175,7 +175,7 @@ describe.each([
     const viewer = await Viewer.open(world, person);
     const before = await world.get<{ ends: object[] }>(person, '/api/ends');
     const answer = await world.post(person, '/api/reload', {});
-    expect([answer.status, await answer.json()]).toEqual([200, { generation: 1, needsRestart: [] }]);
+    expect([answer.status, await answer.json()]).toEqual([200, { generation: 1 }]);
     const told = '/api/log?text=the%20admin%20listener%20command';
     const { lines } = await world.get<{ lines: { text: string; source: string }[] }>(person, told);
     expect(lines.map(({ text }) => text)).toEqual([

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ClusterStatus, CrashLoop, NodesReload, ServerPhase } from '../../src/control/controlled.js';
 import { ServerError } from '../../src/errors/index.js';
 import type { ProcessEnd } from '../../src/ipc/message.js';
@@ -40,6 +40,11 @@ beforeEach(() => {
   speaksWebSocket = false;
 });
 
+let needsRestart: string[] = [];
+afterEach(() => {
+  needsRestart = [];
+});
+
 const note =
   (name: string) =>
   async (...given: unknown[]): Promise<void> =>
@@ -51,7 +56,11 @@ const make = (
 ): ControlledServer => {
   const options = resolveOptions({ host: '127.0.0.1', port: 0, workerNum: 2, ...given });
   const master = {
-    ...{ region, reloaded: note('reloaded'), scale: note('scale'), stopWorker: note('stopWorker') },
+    ...{ region, scale: note('scale'), stopWorker: note('stopWorker') },
+    reloaded: async (tasksOnly: boolean) => {
+      asked.push(['reloaded', tasksOnly]);
+      return needsRestart;
+    },
     profile: async (...given: unknown[]) => {
       asked.push(['profile', ...given]);
       return left;
@@ -393,6 +402,11 @@ describe('what a command does', () => {
     region.generation = 7;
     expect(await make().reload(true)).toEqual({ generation: 7 });
     expect(asked).toEqual([['reloaded', true]]);
+  });
+
+  it('to reload tells what only a restart applies', async () => {
+    needsRestart = ['workerNum 3 (the server has 2)'];
+    expect(await make().reload(false)).toEqual({ generation: 0, needsRestart });
   });
 
   it('to scale tells how many there are', async () => {
