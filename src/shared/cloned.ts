@@ -14,7 +14,7 @@ export const OUR_LEVELS = MOST_LEVELS + 16;
 export function clonedBytes(value: unknown, mostLevels = MOST_LEVELS): Buffer {
   try {
     const bytes = serialize(value);
-    checkInside(value, mostLevels, { seen: new Set(), bytes: bytes.length });
+    if (isObject(value)) checkInside(value, mostLevels, { seen: new Set(), bytes: bytes.length });
     return bytes;
   } catch (error) {
     if (error instanceof ServerError) throw error;
@@ -43,15 +43,17 @@ interface Search {
 }
 
 /** Takes up to a third of the time of `serialize`, and a tenth of that of reading the bytes again. */
-function checkInside(value: unknown, levels: number, search: Search): void {
-  if (typeof value !== 'object' || value === null || search.seen.has(value)) return;
+function checkInside(value: object, levels: number, search: Search): void {
+  if (search.seen.has(value)) return;
   if (levels === 0) throw refused(TOO_DEEP);
   search.seen.add(value);
   for (const each of partsOf(value, search)) {
     // Most are no objects: a call for each of them costs more.
-    if (typeof each === 'object' && each !== null) checkInside(each, levels - 1, search);
+    if (isObject(each)) checkInside(each, levels - 1, search);
   }
 }
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 /** In the order in which they are written. Further properties of a list are not looked at. */
 function partsOf(value: object, { bytes }: Search): Iterable<unknown> {
