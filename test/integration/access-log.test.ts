@@ -177,10 +177,13 @@ describe('the access log', () => {
   });
 
   it('that is a named pipe without a reader ends the start', async () => {
-    const server = spawnServer('http.js', { options: { workerNum: 1, reactorNum: 1, accessLog: { file: FILE } } });
-    expect(spawnSync('mkfifo', [join(server.folder, FILE)]).status).toBe(0);
+    const folder = mkdtempSync(join(tmpdir(), 'tswoole-pipe-'));
+    const file = join(folder, FILE);
+    expect(spawnSync('mkfifo', [file]).status).toBe(0); // before the server could make a file of that name
+    const server = spawnServer('http.js', { options: { workerNum: 1, reactorNum: 1, accessLog: { file } } });
     expect((await server.exited).code).toBe(1);
     expect(server.stderr).toContain('ERR_LOG_FILE');
+    rmSync(folder, { recursive: true });
   });
 
   // In BASE mode the lines of the last moments die with their process, as its connections do.
