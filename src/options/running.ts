@@ -115,11 +115,10 @@ export class RunningServer {
   /** Why a worker that runs the script as it is now could not serve the clients of this server; empty: it can. */
   misfits(listens: readonly ResolvedListen[]): string[] {
     const missing = this.#packed.ports.slice(listens.length).map((port) => {
-      const { type, path, host, port: number } = { ...this.#packed.options, ...port };
-      const address = { type: type && decode(type), path: path && decode(path), host: host && decode(host) };
-      return `no listen port for ${addressOf({ ...address, port: number && decode(number) } as ResolvedListen)}`;
+      const texts = Object.entries({ ...this.#packed.options, ...port });
+      return Object.fromEntries(texts.map(([name, text]) => [name, decode(text)])) as unknown as ResolvedListen;
     });
-    return [...this.#all('misfits'), ...missing];
+    return [...this.#all('misfits'), ...missing.map((listen) => `no listen port for ${addressOf(listen)}`)];
   }
 
   #all(what: keyof Findings): string[] {

@@ -95,7 +95,7 @@ export class TaskRunner implements WorkSource {
   /** Monotonic; until then jobs that were given back are waited for. */
   #cleanUpBy = 0;
   #whenFree: (() => void) | undefined;
-  #isRestrained = false;
+  /** Running: no task is taken. */
   #restraint: NodeJS.Timeout | undefined;
   #taken = 0;
   #longestMs = 0;
@@ -140,11 +140,9 @@ export class TaskRunner implements WorkSource {
   }
 
   whenFree(then: () => void): void {
-    if (this.#running.length === 0) return then();
     this.#whenFree = then;
-    this.#restrain(true);
-    clearTimeout(this.#restraint);
-    this.#restraint = setTimeout(() => this.#restrain(false), RESTRAINT_MS).unref();
+    if (this.#running.length === 0) this.#becomeFree();
+    else this.#restrain();
   }
 
   release(): void {
@@ -170,10 +168,22 @@ export class TaskRunner implements WorkSource {
     return this.#attached && !this.#isRestrained && this.#running.length < this.#parts.concurrency;
   }
 
-  #restrain(is: boolean): void {
-    this.#isRestrained = is;
+  get #isRestrained(): boolean {
+    return this.#restraint !== undefined;
+  }
+
+  #restrain(): void {
+    clearTimeout(this.#restraint);
+    this.#restraint = setTimeout(() => this.#unrestrain(), RESTRAINT_MS).unref();
     this.#tell();
-    if (!is) this.#parts.wakeSoon();
+  }
+
+  #unrestrain(): void {
+    if (!this.#isRestrained) return;
+    clearTimeout(this.#restraint);
+    this.#restraint = undefined;
+    this.#tell();
+    this.#parts.wakeSoon();
   }
 
   #becomeFree(): void {
@@ -181,9 +191,8 @@ export class TaskRunner implements WorkSource {
     if (then === undefined) return;
     this.#whenFree = undefined;
     then();
-    if (this.#longestMs >= LONG_MS) return;
-    clearTimeout(this.#restraint);
-    this.#restrain(false);
+    if (this.#longestMs >= LONG_MS) this.#restrain();
+    else this.#unrestrain();
   }
 
   get #hasTime(): boolean {
