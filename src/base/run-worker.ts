@@ -25,7 +25,7 @@ export interface BaseWorkerPlace<C extends UserConnection> {
   readonly options: ResolvedOptions;
   readonly listens: readonly ResolvedListen[];
   readonly callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined };
-  readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
+  readonly create: Pick<WorkerParts<C>, 'createConnection' | 'datagrams'>;
   readonly log: Log;
   /** Missing: none is written. */
   readonly accessLog?: AccessLog | undefined;

@@ -52,6 +52,7 @@ export const libc = {
   recvmmsg: bindOnLinux('int recvmmsg(int, uintptr_t, uint32_t, int, uintptr_t)') as Call<
     [number, number, number, number, number]
   >,
+  sendmmsg: bindOnLinux('int sendmmsg(int, uintptr_t, uint32_t, int)') as Call<[number, number, number, number]>,
   recvmsg: bind('intptr_t recvmsg(int, uintptr_t, int)') as Call<[number, number, number]>,
   read: bind('intptr_t read(int, uintptr_t, size_t)') as Call<[number, number, number]>,
   write: bind('intptr_t write(int, uintptr_t, size_t)') as Call<[number, number, number]>,

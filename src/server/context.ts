@@ -10,7 +10,7 @@ import type { Messaging } from '../messaging/messaging.js';
 import type { ResolvedOptions, ServerOptions } from '../options/index.js';
 import type { Log } from '../util/log.js';
 import type { Connection } from './connection.js';
-import type { DatagramPeer } from './datagrams.js';
+import type { DatagramSender } from './datagrams.js';
 import type { ServerEvents } from './events.js';
 import type { HttpHalf } from './http-half.js';
 import type { ListenPort } from './listen-port.js';
@@ -72,7 +72,7 @@ export interface StartContext {
   /** From `openLog` on, where this process writes one. */
   accessLog?(): AccessLog | undefined;
   createConnection(sessionId: number): Connection;
-  createPeer(portIndex: number, sockaddr: Buffer): DatagramPeer;
+  readonly datagrams: DatagramSender;
   /** Called as soon as the process can send and ask, before any callback. */
   running(runtime: Runtime): void;
 }

@@ -4,6 +4,8 @@ import { describe, ServerError } from '../errors/index.js';
 import { decodePeer, encodeAddress, encodeUnixAddress } from '../os/address.js';
 import { errnoName } from '../os/libc.js';
 import { sendTo } from '../os/socket.js';
+import type { Log } from '../util/log.js';
+import { HeldDatagrams } from './held-datagrams.js';
 import type { ListenPort } from './listen-port.js';
 
 /** The sender of a datagram. */
@@ -33,31 +35,69 @@ export class DatagramPeer {
   }
 
   /**
-   * Answers through the socket the datagram came to. @returns false, and `server.lastError` says why. Swoole: sendto()
+   * Answers through the socket the datagram came to. In a `packet` callback of a busy worker, answers by UDP of up to 2 KiB
+   * leave together at the end of the turn, within 10 ms or one callback. @returns false, and `server.lastError` says why.
+   * What the kernel refuses at the end of a turn is logged; for the next second each answer is sent at once. Swoole: sendto()
    */
   send(data: string | Uint8Array): boolean {
-    return this.#sender.sendBy(this.#portIndex, this.#sockaddr, data);
+    return this.#sender.answer(this.#portIndex, this.#sockaddr, data);
   }
 }
 
-export class DatagramSender {
-  readonly #descriptors: () => readonly number[];
-  readonly #ports: readonly ListenPort[];
-  readonly #refuse: (error: ServerError) => false;
+export interface DatagramSenderParts {
+  /** By listen port, −1 for streams; of a running process. */
+  descriptors(): readonly number[];
+  readonly ports: readonly ListenPort[];
+  /** Keeps it as `lastError`. */
+  refuse(error: ServerError): false;
+  readonly log: Pick<Log, 'warn'>;
+}
 
-  /** @param descriptors by listen port, −1 for streams; of a running process */
-  constructor(
-    descriptors: () => readonly number[],
-    ports: readonly ListenPort[],
-    refuse: (error: ServerError) => false,
-  ) {
-    this.#descriptors = descriptors;
-    this.#ports = ports;
-    this.#refuse = refuse;
+export class DatagramSender {
+  readonly #parts: DatagramSenderParts;
+  readonly #held: HeldDatagrams;
+
+  constructor(parts: DatagramSenderParts) {
+    this.#parts = parts;
+    this.#held = new HeldDatagrams({
+      descriptorOf: (portIndex) => this.#descriptorOf(portIndex),
+      refused: (datagrams, bytes, errno) => {
+        const error = refusedByKernel(bytes, errno);
+        parts.refuse(error);
+        parts.log.warn('datagrams were not sent', { datagrams, error });
+      },
+      now: () => performance.now(),
+      atExit: (flush) => process.once('exit', flush),
+    });
   }
 
+  // ——— for the worker ———
+
   peer(portIndex: number, sockaddr: Buffer): DatagramPeer {
-    return new DatagramPeer(sockaddr, portIndex, this.#ports[portIndex], this);
+    return new DatagramPeer(sockaddr, portIndex, this.#parts.ports[portIndex], this);
+  }
+
+  beginCallback(): void {
+    this.#held.beginCallback();
+  }
+
+  endCallback(): void {
+    this.#held.endCallback();
+  }
+
+  endTurn(): void {
+    this.#held.endTurn();
+  }
+
+  // ——— for users ———
+
+  /** @throws ServerError ERR_DATA_TYPE */
+  answer(portIndex: number, sockaddr: Buffer, data: string | Uint8Array): boolean {
+    const bytes = bytesOf(data);
+    // A unix socket that has gone is told of at once.
+    const mayWait = this.#parts.ports[portIndex]?.type === 'udp';
+    if (mayWait && this.#held.takes(portIndex, bytes, sockaddr)) return true;
+    return this.#send(portIndex, sockaddr, bytes);
   }
 
   /** @param address an IP address, or the path of a unix socket @throws ServerError ERR_DATA_TYPE, ERR_DATAGRAM_ADDRESS */
@@ -69,28 +109,38 @@ export class DatagramSender {
       throw new ServerError('ERR_DATAGRAM_ADDRESS', { received: `${describe(address)}, ${describe(port)}` });
     }
     const index = this.#portFor(family);
-    if (index < 0) return this.#refuse(new ServerError('ERR_NO_DATAGRAM_PORT', { address: String(address) }));
+    if (index < 0) return this.#parts.refuse(new ServerError('ERR_NO_DATAGRAM_PORT', { address: String(address) }));
     const sockaddr = isPath ? encodeUnixAddress(String(address)) : encodeAddress(String(address), Number(port));
-    return this.sendBy(index, sockaddr, data);
+    return this.#send(index, sockaddr, bytesOf(data));
   }
 
   /** The first listen port whose socket can reach that kind of address. */
   #portFor(family: number): number {
-    const descriptors = this.#descriptors();
-    return this.#ports.findIndex(({ type, host }, index) => {
+    const descriptors = this.#parts.descriptors();
+    return this.#parts.ports.findIndex(({ type, host }, index) => {
       if ((descriptors[index] ?? -1) < 0) return false;
       return family === 0 ? type === 'unix-dgram' : type === 'udp' && (family === 6) === host.includes(':');
     });
   }
 
-  /** @throws ServerError ERR_DATA_TYPE */
-  sendBy(portIndex: number, sockaddr: Buffer, data: string | Uint8Array): boolean {
-    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
-      throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
-    }
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    const sent = sendTo(this.#descriptors()[portIndex] ?? -1, bytes, sockaddr);
-    if (sent >= 0) return true;
-    return this.#refuse(new ServerError('ERR_DATAGRAM', { bytes: bytes.length, code: errnoName(-sent) }));
+  #send(portIndex: number, sockaddr: Buffer, bytes: Uint8Array): boolean {
+    this.#held.flush();
+    const sent = sendTo(this.#descriptorOf(portIndex), bytes, sockaddr);
+    return sent >= 0 || this.#parts.refuse(refusedByKernel(bytes.length, -sent));
   }
+
+  #descriptorOf(portIndex: number): number {
+    return this.#parts.descriptors()[portIndex] ?? -1;
+  }
+}
+
+function refusedByKernel(bytes: number, errno: number): ServerError {
+  return new ServerError('ERR_DATAGRAM', { bytes, code: errnoName(errno) });
+}
+
+/** @throws ServerError ERR_DATA_TYPE */
+function bytesOf(data: string | Uint8Array): Uint8Array {
+  if (typeof data === 'string') return Buffer.from(data);
+  if (data instanceof Uint8Array) return data;
+  throw new ServerError('ERR_DATA_TYPE', { received: describe(data) });
 }

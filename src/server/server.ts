@@ -88,7 +88,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
     this.#ports = new ListenPorts(boundPort, (event, index) => this.#replaced.replaced(event, index));
     this.#ports.add(undefined, this.#options);
     const descriptors = (): readonly number[] => this.runtimeFor('sendTo').datagrams;
-    this.#sender = new DatagramSender(descriptors, this.ports, (error) => this.clients.refuse(error));
+    this.#sender = new DatagramSender({ descriptors, ports: this.ports, refuse: (e) => this.clients.refuse(e), log });
   }
 
   /** Merges more options in, before `start()`. Swoole: set() @throws ServerError ERR_OPTION_*, ERR_ALREADY_STARTED */
@@ -466,7 +466,7 @@ export class Server<Events extends object = ServerEvents> extends ServerFacts {
       openLog: () => this.#log.open(this.#options, () => this.workerId),
       accessLog: () => this.#log.accessLog,
       createConnection: (fd) => this.createConnection(fd),
-      createPeer: (portIndex, sockaddr) => this.#sender.peer(portIndex, sockaddr),
+      datagrams: this.#sender,
       running: (runtime) => {
         this.#runtime = runtime;
         this.#log.follow(runtime.region);

@@ -52,7 +52,7 @@ export interface WorkerPlace<C extends UserConnection> extends WorkerSurrounding
   readonly options: ResolvedOptions;
   readonly listens: readonly ResolvedListen[];
   readonly callbacks: WorkerCallbacks<C> & { readonly finish?: FinishCallback | undefined };
-  readonly create: Pick<WorkerParts<C>, 'createConnection' | 'createPeer'>;
+  readonly create: Pick<WorkerParts<C>, 'createConnection' | 'datagrams'>;
   /** Protocols besides those that every worker has. */
   readonly services: readonly ServiceFactory[];
   readonly log: Log;
@@ -93,7 +93,7 @@ export function runWorker<C extends UserConnection>(place: WorkerPlace<C>): Runn
     createPoller: (handler) =>
       place.createPoller?.(handler as Worker<C>) ?? createPoller(options.reactorBackend, handler),
     createConnection: (fd) => create.createConnection(fd),
-    createPeer: (portIndex, sockaddr) => create.createPeer(portIndex, sockaddr),
+    datagrams: create.datagrams,
     exit: (code) => (place.exit ?? process.exit)(code),
   });
   watchOver(worker, record, { ...options, maxUptimeMs: role === 'user' ? 0 : options.maxUptimeMs }, log);

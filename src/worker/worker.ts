@@ -32,6 +32,7 @@ import { Figures } from './figures.js';
 import { Inbox } from './inbox.js';
 import type { OwnSockets } from './own-sockets.js';
 import type { FrameService, ServiceFactory } from './service.js';
+import type { DatagramAnswers } from './services/host.js';
 import { byType, createServices } from './services/index.js';
 
 export interface WorkerParts<C extends UserConnection> {
@@ -63,8 +64,7 @@ export interface WorkerParts<C extends UserConnection> {
   readonly log: Log;
   createPoller(handler: PollerHandler): Poller;
   createConnection(sessionId: number): C;
-  /** The sender of a datagram. */
-  createPeer(portIndex: number, sockaddr: Buffer): unknown;
+  readonly datagrams: DatagramAnswers;
   /** Protocols besides those that every worker has. */
   readonly services: readonly ServiceFactory[];
   /** BASE mode: the connections this process owns besides. */
@@ -244,7 +244,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
 
   /** @returns true when there is more to take at once */
   #takeTurn(): boolean {
-    const { outbox } = this.#parts;
+    const { outbox, datagrams } = this.#parts;
     outbox.inTurn = true;
     this.#turnStarted = performance.now();
     this.#calls.beginTurn(this.#turnStarted);
@@ -262,6 +262,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     const moreTasks = this.#source?.take(goOn) === true;
     outbox.inTurn = false;
     outbox.flush();
+    datagrams.endTurn();
     this.#figures.held = outbox.heldBytes;
     return more || moreTasks || this.#hasFrames;
   }

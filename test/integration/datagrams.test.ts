@@ -56,6 +56,24 @@ describe.each(['epoll', 'poll'])('UDP, backend %s', (reactorBackend) => {
 });
 
 describe('datagrams', () => {
+  it('of many senders at once are all answered, those before the end of their worker too', async () => {
+    const server = await startServer('datagrams.js', { options: { ...small, type: 'udp' } });
+    const clients = await Promise.all(Array.from({ length: 30 }, () => open()));
+    const ask10 = async (client: Socket, i: number): Promise<void> => {
+      for (let round = 0; round < 10; round++) {
+        const data = randomBytes(i * 100);
+        expect(await ask(client, server.port, data)).toBe(hash(data));
+      }
+    };
+    await Promise.all(clients.map(ask10));
+    const [last, ...others] = clients as [Socket, ...Socket[]];
+    // They come in turns of several; the worker ends in the midst of one.
+    const lastWords = once(last, 'message', { signal: AbortSignal.timeout(5000) });
+    for (let i = 0; i < 200; i++) others[i % others.length]?.send(String(i), server.port, '127.0.0.1');
+    last.send('last', server.port, '127.0.0.1');
+    expect(String((await lastWords)[0])).toBe('last words');
+  });
+
   it('come to further ports of the server too, IPv6 and beside TCP', async () => {
     const listen = [{ type: 'udp' }, { type: 'udp', host: '::1' }];
     const server = await startServer('datagrams.js', { options: { ...small, listen } });

@@ -3,24 +3,27 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ServerError } from '../../src/errors/index.js';
 import { encodeAddress, encodeUnixAddress } from '../../src/os/address.js';
+import { isLinux } from '../../src/os/libc.js';
 import { bindUdp, bindUnix, closeDescriptor, localAddress } from '../../src/os/socket.js';
-import { DatagramSender } from '../../src/server/datagrams.js';
+import { type DatagramPeer, DatagramSender } from '../../src/server/datagrams.js';
 import type { ListenPort } from '../../src/server/listen-port.js';
+import { textsOf } from '../helpers/datagrams.js';
 import { openDescriptors } from '../helpers/leaks.js';
 
 let before: string[];
 let descriptors: number[];
 let clients: Socket[];
 let refused: ServerError[];
+let logged: unknown[][];
 let folder: string;
 
 beforeEach(() => {
   before = openDescriptors();
   folder = mkdtempSync(join(tmpdir(), 'datagrams-'));
-  [descriptors, clients, refused] = [[], [], []];
+  [descriptors, clients, refused, logged] = [[], [], [], []];
 });
 afterEach(async () => {
   for (const descriptor of descriptors) closeDescriptor(descriptor);
@@ -34,14 +37,15 @@ const udp = { type: 'udp', host: '127.0.0.1' } as ListenPort;
 const udp6 = { type: 'udp', host: '::1' } as ListenPort;
 const unix = { type: 'unix-dgram', host: '' } as ListenPort;
 const sender = (all: readonly number[], ports: readonly ListenPort[]): DatagramSender =>
-  new DatagramSender(
-    () => all,
+  new DatagramSender({
+    descriptors: () => all,
     ports,
-    (error) => {
+    refuse(error) {
       refused.push(error);
       return false;
     },
-  );
+    log: { warn: (message, fields) => logged.push([message, fields?.['datagrams']]) },
+  });
 const bound = (host: string): number => {
   const descriptor = bindUdp(host, 0);
   descriptors.push(descriptor);
@@ -136,5 +140,75 @@ describe('whoever sent a datagram', () => {
     expect([all.peer(0, path).address, all.peer(0, path).port]).toEqual(['/tmp/it', 0]);
     const nameless = all.peer(0, path.subarray(0, 2));
     expect([nameless.address, nameless.port]).toEqual(['', 0]);
+  });
+});
+
+describe.runIf(isLinux)('answers to datagrams of one turn', () => {
+  let all: DatagramSender;
+  let peer: DatagramPeer;
+  let read: () => string[];
+  const answer = (to: DatagramPeer, ...texts: string[]): boolean[] =>
+    texts.map((text) => {
+      all.beginCallback();
+      const sent = to.send(text);
+      all.endCallback();
+      return sent;
+    });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+  beforeEach(() => {
+    vi.spyOn(performance, 'now').mockReturnValue(5); // no callback is slow
+    const [own, reader] = [bound('127.0.0.1'), bound('127.0.0.1')];
+    all = sender([own], [udp]);
+    peer = all.peer(0, encodeAddress('127.0.0.1', localAddress(reader).port));
+    read = () => textsOf(reader);
+    answer(peer, 'two', 'of them');
+    all.endTurn();
+    expect(read()).toEqual(['two', 'of them']);
+  });
+
+  it('wait for its end, and leave in order', () => {
+    expect(answer(peer, 'a', 'b')).toEqual([true, true]);
+    expect(read()).toEqual([]);
+    all.endTurn();
+    expect(read()).toEqual(['a', 'b']);
+  });
+
+  it('are not overtaken by what another callback sends, or by sendTo', () => {
+    answer(peer, 'a');
+    expect(peer.send('b')).toBe(true);
+    expect(read()).toEqual(['a', 'b']);
+    answer(peer, 'c');
+    expect(all.sendTo(peer.address, peer.port, 'd')).toBe(true);
+    expect(read()).toEqual(['c', 'd']);
+  });
+
+  it('are told of afterwards where the kernel refuses them, and at once from then on', () => {
+    const nobody = all.peer(0, encodeAddress('255.255.255.255', 9)); // SO_BROADCAST is not set
+    expect(answer(nobody, 'one', 'two')).toEqual([true, true]);
+    expect(answer(peer, 'others leave')).toEqual([true]);
+    all.endTurn();
+    expect(read()).toEqual(['others leave']);
+    expect(refused.map(({ code, detail }) => [code, detail])).toEqual([['ERR_DATAGRAM', { bytes: 3, code: 'EACCES' }]]);
+    expect(logged).toEqual([['datagrams were not sent', 2]]);
+    expect(answer(nobody, 'three', 'four')).toEqual([false, false]);
+  });
+
+  it('of unix sockets never wait: who has gone is told of at once', () => {
+    const path = join(folder, 'own');
+    const own = bindUnix(path, 'datagram');
+    descriptors.push(own);
+    all = sender([own], [unix]);
+    const gone = all.peer(0, encodeUnixAddress(join(folder, 'none')));
+    answer(gone, 'a', 'b');
+    all.endTurn();
+    expect(answer(gone, 'c')).toEqual([false]);
+  });
+
+  it('of wrong data are refused as ever', () => {
+    all.beginCallback();
+    expect(() => peer.send(5 as unknown as string)).toThrow(expect.objectContaining({ code: 'ERR_DATA_TYPE' }));
+    all.endCallback();
   });
 });

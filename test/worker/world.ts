@@ -17,7 +17,7 @@ import { Calls } from '../../src/worker/calls.js';
 import { Connections } from '../../src/worker/connections.js';
 import { Figures } from '../../src/worker/figures.js';
 import type { FrameService } from '../../src/worker/service.js';
-import type { WorkerHost } from '../../src/worker/services/host.js';
+import type { DatagramAnswers, WorkerHost } from '../../src/worker/services/host.js';
 import { Worker, type WorkerParts } from '../../src/worker/worker.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -57,6 +57,14 @@ export class FakeConnection implements UserConnection {
 }
 
 type Callbacks = WorkerCallbacks<FakeConnection>;
+
+/** Peers are addresses here. */
+const datagrams: DatagramAnswers = {
+  peer: (_portIndex, sockaddr) => sockaddr,
+  beginCallback() {},
+  endCallback() {},
+  endTurn() {},
+};
 
 /** The reactor's ends of the rings, and the tables: what worker 0 stands on. */
 export class Surroundings {
@@ -168,7 +176,7 @@ export class ServiceWorld extends Surroundings {
         countsHandled: true,
         answersInTurn: false,
       },
-      createPeer: (_portIndex, sockaddr) => sockaddr,
+      datagrams,
     };
   }
 }
@@ -281,7 +289,7 @@ export class WorkerWorld {
       record: ProcessRecord.ofPeer(region, peerOf(0, this.lane)),
       createPoller: () => this.#poller(),
       createConnection: (fd) => new FakeConnection(fd),
-      createPeer: (_portIndex, sockaddr) => sockaddr,
+      datagrams,
       exit: (code) => this.exits.push(code),
       ...options,
     });

@@ -56,10 +56,14 @@ export class DatagramService<C extends UserConnection> implements FrameService<B
   }
 
   #received(packet: Buffer): void {
-    const { callbacks, createPeer, calls, figures } = this.#host;
+    const { callbacks, datagrams, calls, figures } = this.#host;
     const { portIndex, sockaddr, data } = readDatagram(packet);
     figures.countPacket(data.length);
-    calls.call('packet', () => callbacks.ports[portIndex]?.packet?.(data, createPeer(portIndex, sockaddr) as never));
+    datagrams.beginCallback();
+    calls.call('packet', () =>
+      callbacks.ports[portIndex]?.packet?.(data, datagrams.peer(portIndex, sockaddr) as never),
+    );
+    datagrams.endCallback();
     calls.ended();
   }
 }

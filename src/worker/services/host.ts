@@ -4,6 +4,16 @@ import type { Connections } from '../connections.js';
 import type { Figures } from '../figures.js';
 import type { ServiceHost } from '../service.js';
 
+/** How `packet` answers; its methods are called by the worker alone. */
+export interface DatagramAnswers {
+  /** The sender of a datagram. */
+  peer(portIndex: number, sockaddr: Buffer): unknown;
+  /** From here to `endCallback` answers may wait for the end of the turn. */
+  beginCallback(): void;
+  endCallback(): void;
+  endTurn(): void;
+}
+
 /** Further dependencies of the protocols in this folder. */
 export interface WorkerHost<C extends UserConnection> extends ServiceHost {
   readonly calls: Calls;
@@ -16,6 +26,5 @@ export interface WorkerHost<C extends UserConnection> extends ServiceHost {
   readonly countsHandled: boolean;
   /** The packets of a connection may go to several workers, whose answers keep the order of the packets. */
   readonly answersInTurn: boolean;
-  /** The sender of a datagram. */
-  createPeer(portIndex: number, sockaddr: Buffer): unknown;
+  readonly datagrams: DatagramAnswers;
 }
