@@ -5,8 +5,10 @@
  */
 import { DatagramSends, LONGEST_SENT_TOGETHER } from '../os/datagram-sends.js';
 
-/** A turn with fewer has nothing to put together. */
+/** A turn with fewer has nothing to put together… */
 const FEWEST = 2;
+/** …but the next one may: so many turns in a row with fewer end the waiting. */
+const TURNS_UNTIL_QUIET = 16;
 /** A callback that takes so long keeps no answer of another one waiting. */
 const SLOW_MS = 0.05;
 /** After the kernel has refused one, `send` shall tell at once: so long each is sent by itself. */
@@ -31,8 +33,8 @@ export class HeldDatagrams {
   #isCallback = false;
   /** Answers of this turn so far. */
   #answers = 0;
-  /** The turn before had several. */
-  #isBusy = false;
+  /** A turn of late had several: so many turns may have fewer from now on. */
+  #busyTurns = 0;
   #lastMs = 0;
   #byThemselvesUntil = Number.NEGATIVE_INFINITY;
 
@@ -43,7 +45,7 @@ export class HeldDatagrams {
   /** From here to `endCallback` answers may wait. */
   beginCallback(): void {
     this.#isCallback = true;
-    if (!this.#isBusy) return;
+    if (this.#busyTurns === 0) return;
     const now = this.#parts.now();
     if (now - this.#lastMs > SLOW_MS) this.flush();
     this.#lastMs = now;
@@ -57,7 +59,7 @@ export class HeldDatagrams {
   takes(portIndex: number, data: Uint8Array, sockaddr: Uint8Array): boolean {
     if (!this.#isCallback) return false;
     this.#answers++;
-    if (!this.#isBusy || data.length > LONGEST_SENT_TOGETHER) return false;
+    if (this.#busyTurns === 0 || data.length > LONGEST_SENT_TOGETHER) return false;
     if (this.#sends?.isFull === true || portIndex !== this.#portIndex) this.flush();
     this.#portIndex = portIndex;
     this.#sends ??= this.#makeSends();
@@ -67,10 +69,10 @@ export class HeldDatagrams {
 
   endTurn(): void {
     this.flush();
-    const isBusy = this.#answers >= FEWEST && DatagramSends.isAvailable;
+    if (this.#answers === 0) return;
+    if (this.#answers >= FEWEST) this.#busyTurns = this.#mayWait() ? TURNS_UNTIL_QUIET : 0;
+    else if (this.#busyTurns > 0) this.#busyTurns--;
     this.#answers = 0;
-    if (isBusy && !this.#isBusy) this.#lastMs = this.#parts.now();
-    this.#isBusy = isBusy && this.#lastMs >= this.#byThemselvesUntil;
   }
 
   /** Sends what waits: nothing overtakes it. */
@@ -82,7 +84,13 @@ export class HeldDatagrams {
     const [first] = refused;
     if (first === undefined) return;
     this.#byThemselvesUntil = this.#parts.now() + BY_THEMSELVES_MS;
+    this.#busyTurns = 0;
     this.#parts.refused(refused.length, ...first);
+  }
+
+  #mayWait(): boolean {
+    if (!DatagramSends.isAvailable) return false;
+    return this.#busyTurns > 0 || this.#parts.now() >= this.#byThemselvesUntil;
   }
 
   #makeSends(): DatagramSends {
