@@ -89,6 +89,12 @@ export class OutState {
     if (mark > 0 && this.#barriers.at(-1)?.mark !== mark) this.#barriers.push({ ordinal: this.entered, mark });
   }
 
+  /** Of the first item: what is left of it; 0: it is a request. */
+  get nextBytes(): number {
+    const first = this.held?.[0];
+    return first !== undefined && 'data' in first ? first.data.length - first.at : 0;
+  }
+
   /** The first item has left. */
   shift(): void {
     this.held?.shift();

@@ -9,7 +9,10 @@ import type { RingWriter } from './ring.js';
 export const OWN_MARK = markOf(process.pid);
 
 /** Asking for room and closing must find a place although packets fill the ring. */
-export const RESERVED_FOR_REQUESTS = 4096;
+const RESERVED_FOR_REQUESTS = 4096;
+
+/** So much room a frame with bytes for a client takes. */
+export const neededFor = (bytes: number): number => frameBytes(bytes) + RESERVED_FOR_REQUESTS;
 
 function wholeOf(reply: Reply): Buffer {
   const bytes = Buffer.allocUnsafe(reply.bytes);

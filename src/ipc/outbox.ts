@@ -7,11 +7,11 @@
 import { describe, type ErrorCode, ServerError } from '../errors/index.js';
 import type { ConnectionTable } from '../memory/connection-table.js';
 import { afterGone } from '../util/pause.js';
-import { CloseCode, CloseFlag, frameBytes, Request, SendFlag } from './frame.js';
+import { CloseCode, CloseFlag, Request, SendFlag } from './frame.js';
 import { filePayload } from './frames/file.js';
 import { HeldBefore } from './held-before.js';
 import { type HeldData, type HeldItem, type NextFrame, type OutboxOptions, OutState, rawFrame } from './out-state.js';
-import { commitPiece, keptOf, longestFrame, nextFrame, OWN_MARK, RESERVED_FOR_REQUESTS } from './outbox-pieces.js';
+import { commitPiece, keptOf, longestFrame, neededFor, nextFrame, OWN_MARK } from './outbox-pieces.js';
 import { passDirectly, passPiece } from './pass-directly.js';
 import { type ReactorLink, ReactorLinks } from './reactor-links.js';
 import type { LocalLink, Reply } from './reply.js';
@@ -99,8 +99,7 @@ export class Outbox {
     if (mustWait) return this.#holdReply(state, reply);
     if (link.direct !== undefined && passDirectly(link, reply)) return this.#passed(state, link.direct, bytes);
     if (bytes > longestFrame(ring, state)) return this.#holdReply(state, reply);
-    const needed = frameBytes(bytes) + RESERVED_FOR_REQUESTS;
-    if (ring.room(needed) < needed) return this.#holdReply(state, reply);
+    if (!ring.hasRoom(neededFor(bytes))) return this.#holdReply(state, reply);
     reply.writeTo(ring.bytes, ring.payloadAt);
     ring.commit(reply.type, reply.flags, reply.detail, sessionId, bytes);
     this.#committed(state, link, bytes);
@@ -243,7 +242,11 @@ export class Outbox {
     for (let before = Number.NaN; before !== this.#links.written; ) {
       before = this.#links.written;
       this.rooms.pump();
-      for (const state of this.#holding) if (state.unconfirmed < state.window) this.#pump(state);
+      this.#links.lookAnew();
+      for (const state of this.#holding) {
+        if (state.unconfirmed >= state.window) continue;
+        if (this.#links.mayTake(this.#linkOf(state.sessionId), neededFor(state.nextBytes))) this.#pump(state);
+      }
       if (this.rooms.isEmpty) return;
     }
   }
@@ -310,8 +313,7 @@ export class Outbox {
     const link = this.#linkOf(state.sessionId);
     const { ring } = link;
     if (mostBytes > longestFrame(ring, state)) return false;
-    const needed = frameBytes(mostBytes) + RESERVED_FOR_REQUESTS;
-    if (ring.room(needed) < needed) return false;
+    if (!ring.hasRoom(neededFor(mostBytes))) return false;
     let bytes = mostBytes;
     if (typeof data === 'string') bytes = ring.bytes.write(data, ring.payloadAt);
     else ring.bytes.set(data, ring.payloadAt);
@@ -464,8 +466,7 @@ export class Outbox {
       return this.#haveLeft(state, { items: 1, bytes: passed });
     }
     const next = nextFrame(state, longestFrame(ring, state), !this.rooms.areThere);
-    const needed = frameBytes(next.bytes) + RESERVED_FOR_REQUESTS;
-    if (ring.room(needed) < needed && ring.waitForRoom()) return false;
+    if (!this.#links.hasRoom(link, neededFor(next.bytes))) return false;
     commitPiece(ring, state, next);
     this.#committed(state, link, next.bytes);
     this.sentCount += next.items - 1;

@@ -10,6 +10,8 @@ export interface ReactorLink {
   readonly waker: Wakes;
   /** Was given something since the last flush. */
   touched?: boolean;
+  /** A piece has just found no room, and the reactor was asked to ring when there is. */
+  lacksRoom?: boolean;
   /** Where the reactor is in this thread (BASE mode). */
   readonly direct?: LocalLink | undefined;
 }
@@ -17,8 +19,7 @@ export interface ReactorLink {
 export class ReactorLinks {
   readonly #links: readonly ReactorLink[];
   #flushScheduled = false;
-  /** While true the owner calls `flush` at the end of its turn. */
-  inTurn = false;
+  #inTurn = false;
 
   constructor(links: readonly ReactorLink[]) {
     this.#links = links;
@@ -28,9 +29,32 @@ export class ReactorLinks {
     return this.#links.length;
   }
 
+  /** While true the owner calls `flush` at the end of its turn. */
+  set inTurn(on: boolean) {
+    this.#inTurn = on;
+    if (on) for (const { ring } of this.#links) ring.rewind();
+  }
+
   /** Changes with each frame to any of them. */
   get written(): number {
     return this.#links.reduce((sum, { ring }) => sum + ring.position, 0);
+  }
+
+  /** All that waits looks for room anew. */
+  lookAnew(): void {
+    for (const link of this.#links) link.lacksRoom = false;
+  }
+
+  /** @returns false: its reactor rings when half of the ring is free */
+  hasRoom(link: ReactorLink, needed: number): boolean {
+    if (link.ring.hasRoom(needed) || !link.ring.waitForRoom()) return true;
+    link.lacksRoom = true;
+    return false;
+  }
+
+  /** One look at a full ring is enough, however many wait for it; what is short may find room all the same. */
+  mayTake({ lacksRoom, ring }: ReactorLink, needed: number): boolean {
+    return lacksRoom !== true || ring.knownRoom >= needed;
   }
 
   of(reactor: number): ReactorLink {
@@ -42,8 +66,7 @@ export class ReactorLinks {
   /** @returns false when the ring has no room: nothing is written */
   push(link: ReactorLink, { type, sessionId, flags, detail, payload }: RequestFrame): boolean {
     const { ring } = link;
-    const needed = frameBytes(payload.length);
-    if (ring.room(needed) < needed) return false;
+    if (!ring.hasRoom(frameBytes(payload.length))) return false;
     ring.bytes.set(payload, ring.payloadAt);
     ring.commit(type, flags, detail, sessionId, payload.length);
     this.publish(link);
@@ -53,7 +76,7 @@ export class ReactorLinks {
   publish(link: ReactorLink): void {
     link.ring.publish();
     link.touched = true;
-    if (this.inTurn || this.#flushScheduled) return;
+    if (this.#inTurn || this.#flushScheduled) return;
     this.#flushScheduled = true;
     queueMicrotask(() => this.flush());
   }

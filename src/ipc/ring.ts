@@ -1,22 +1,29 @@
 /**
  * A ring of frames in shared memory with one writer and one reader, in two processes (or threads).
  *
- * Positions are 32-bit counters that wrap; `position & (size - 1)` is the place. The ring is mapped twice in a row, so
- * each frame is contiguous and recv(2) and send(2) can use it in place. Frames between head and tail outlive both
+ * Positions are 32-bit counters that wrap; `(position - base) & (size - 1)` is the place. The ring is mapped twice in a row,
+ * so each frame is contiguous and recv(2) and send(2) can use it in place. Frames between head and tail outlive both
  * processes: the successor of a killed worker continues with the next packet.
  *
+ * A ring that is empty begins again at its first place, by a new base: so it takes memory for as much as has waited in it
+ * at one time, not for its whole size as soon as so much has passed through it.
+ *
  * ```
- * header (int32):  0 tail (writer)   16 head (reader)   32 writer waits for room
+ * header (int32):  0 tail, 1 base (writer)   16 head (reader)   32 writer waits for room
  * ```
- * Each on a cache line of its own.
+ * What one end writes lies on a cache line of its own.
  */
 import type { RingPlace } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import { frameBytes, HEADER_BYTES, wordOf } from './frame.js';
 
 const TAIL = 0;
+const BASE = 1;
 const HEAD = 16;
 const WRITER_WAITS = 32;
+
+/** Below this place an empty ring need not begin again: it is little memory, and to ask costs a look at what the reader writes. */
+const REWIND_FROM = 65_536;
 
 /** Published bytes waiting in a ring, read without mapping it. */
 export function queuedBytesAt(region: Region, place: RingPlace): number {
@@ -34,6 +41,8 @@ class RingEnd {
   protected readonly at: number;
   protected readonly int32: Int32Array;
   protected readonly float64: Float64Array;
+  /** The position whose place is the first. */
+  protected base: number;
 
   constructor(region: Region, place: RingPlace) {
     const { buffer, address } = region.mapRing(place);
@@ -45,6 +54,7 @@ class RingEnd {
     this.float64 = new Float64Array(buffer);
     this.shared = region.int32;
     this.at = place.headerAt / 4;
+    this.base = Atomics.load(this.shared, this.at + BASE);
   }
 
   /** Published bytes that the reader has not released. Any process may read it. */
@@ -79,21 +89,30 @@ export class RingWriter extends RingEnd {
     return free;
   }
 
+  hasRoom(wanted: number): boolean {
+    return this.room(wanted) >= wanted;
+  }
+
+  /** Free bytes as of the last look at the reader's progress. */
+  get knownRoom(): number {
+    return this.size - ((this.#tail - this.#knownHead) | 0);
+  }
+
   /** Where the payload of the next frame goes, as an index into `bytes` (and offset from `address`). */
   get payloadAt(): number {
-    return (this.#tail & this.mask) + HEADER_BYTES;
+    return this.#place + HEADER_BYTES;
   }
 
   /** Writes two words at the place of the next payload. */
   putWords(first: number, second: number): void {
-    const at = ((this.#tail & this.mask) + HEADER_BYTES) >> 2;
+    const at = (this.#place + HEADER_BYTES) >> 2;
     this.int32[at] = first;
     this.int32[at + 1] = second;
   }
 
   /** Completes the frame whose payload was written at `payloadAt`. The caller has checked the room. */
   commit(type: number, flags: number, detail: number, sessionId: number, payloadBytes: number): void {
-    const at = this.#tail & this.mask;
+    const at = this.#place;
     this.int32[at >> 2] = payloadBytes;
     this.int32[(at >> 2) + 1] = wordOf(type, flags, detail);
     this.float64[(at >> 3) + 1] = sessionId;
@@ -122,6 +141,20 @@ export class RingWriter extends RingEnd {
     this.#published = this.#tail;
     Atomics.store(this.shared, this.at + TAIL, this.#tail);
     return true;
+  }
+
+  /** Begins again at the first place if nothing is in the ring. Not between the room for a frame and its `commit`. */
+  rewind(): void {
+    if (this.#place < REWIND_FROM || this.#tail !== this.#published) return;
+    this.#knownHead = Atomics.load(this.shared, this.at + HEAD);
+    if (this.#knownHead !== this.#tail) return;
+    // The reader looks at the base whenever it has looked at the tail, and a tail beyond its head is stored behind this.
+    this.base = this.#tail;
+    Atomics.store(this.shared, this.at + BASE, this.base);
+  }
+
+  get #place(): number {
+    return (this.#tail - this.base) & this.mask;
   }
 
   /** Requests a ring of the bell from the reader once half the ring is free. @returns false when it is free already */
@@ -157,6 +190,7 @@ export class RingReader extends RingEnd {
   /** The same, and reads the writer's progress in any case. */
   look(): boolean {
     this.#tail = Atomics.load(this.shared, this.at + TAIL);
+    this.base = Atomics.load(this.shared, this.at + BASE);
     return this.#head !== this.#tail;
   }
 
@@ -166,24 +200,27 @@ export class RingReader extends RingEnd {
   }
 
   get length(): number {
-    return this.int32[(this.#head & this.mask) >> 2] ?? 0;
+    return this.int32[this.#place >> 2] ?? 0;
   }
   /** Type, flags and detail: see `wordOf`. */
   get word(): number {
-    return this.int32[((this.#head & this.mask) >> 2) + 1] ?? 0;
+    return this.int32[(this.#place >> 2) + 1] ?? 0;
   }
   get sessionId(): number {
-    return this.float64[((this.#head & this.mask) >> 3) + 1] ?? 0;
+    return this.float64[(this.#place >> 3) + 1] ?? 0;
   }
   get payloadAt(): number {
-    return (this.#head & this.mask) + HEADER_BYTES;
+    return this.#place + HEADER_BYTES;
   }
   /** The first two words of the payload: see `putWords`. */
   get firstWord(): number {
-    return this.int32[((this.#head & this.mask) + HEADER_BYTES) >> 2] ?? 0;
+    return this.int32[(this.#place + HEADER_BYTES) >> 2] ?? 0;
   }
   get secondWord(): number {
-    return this.int32[(((this.#head & this.mask) + HEADER_BYTES) >> 2) + 1] ?? 0;
+    return this.int32[((this.#place + HEADER_BYTES) >> 2) + 1] ?? 0;
+  }
+  get #place(): number {
+    return (this.#head - this.base) & this.mask;
   }
 
   /** False when the frame claims more than was published: the writer is broken, and later frames cannot be trusted. */

@@ -424,11 +424,11 @@ export const definitions = {
   channelSize: option({
     kind: size({ min: 64 * KIB, max: 64 * MIB }, 'power of two'),
     default: {
-      says: '1m, or as much as keeps the channels of `workerNum` workers within 256m, but at least 128k',
+      says: '4m, or as much as keeps the channels of `workerNum` workers within 256m, but at least 128k',
       compute: (_machine, { reactorNum, workerNum }) => channelSizeFor(reactorNum * workerNum),
     },
     unit: 'bytes',
-    help: 'Size of each shared-memory ring between a reactor and a worker; when a ring is full, reading from the clients of that worker pauses.',
+    help: 'Size of each shared-memory ring between a reactor and a worker; when a ring is full, reading from the clients of that worker pauses. It takes memory for as much as has waited in it at one time.',
   }),
   delayReceive: option({
     kind: flag(),
@@ -795,7 +795,7 @@ export type ResolvedOf<N extends OptionName> =
 /** The largest power of two with which all rings of all pairs fit into their limit. */
 function channelSizeFor(pairs: number): number {
   const share = LIMIT_RINGS_BYTES / (pairs * RINGS_PER_PAIR);
-  return clamp(2 ** Math.floor(Math.log2(share)), 128 * KIB, MIB);
+  return clamp(2 ** Math.floor(Math.log2(share)), 128 * KIB, 4 * MIB);
 }
 
 export function heartbeatCheckFor(heartbeatIdleMs: number): number {

@@ -43,6 +43,8 @@ export class Reactor implements PollerHandler {
   /** Process deaths that this reactor has already handled. */
   #seenDeaths: number;
   #isAwake = true;
+  /** Since the first report of this turn. */
+  #isTurn = false;
 
   constructor(parts: ReactorParts) {
     this.#parts = parts;
@@ -80,12 +82,18 @@ export class Reactor implements PollerHandler {
 
   ready(token: number, descriptor: number, events: number): void {
     if (!this.#isAwake) this.#wakeUp();
+    if (!this.#isTurn) this.#beginTurn();
     if (token === BELL_TOKEN) return this.#clearBell();
     if (Admission.owns(token, BELL_TOKEN)) return this.#wiring.admission.ready(token);
     if (Datagrams.owns(token, BELL_TOKEN)) return this.#wiring.datagrams?.ready(token);
     const connection = this.#context.connections.get(token);
     if (connection === undefined || connection.descriptor !== descriptor) return;
     this.#connectionReady(connection, events);
+  }
+
+  #beginTurn(): void {
+    this.#isTurn = true;
+    for (const ring of this.#context.rings) ring.beginTurn();
   }
 
   #connectionReady(connection: Connection, events: number): void {
@@ -107,6 +115,7 @@ export class Reactor implements PollerHandler {
 
   turnEnd(): void {
     if (!this.#isAwake) this.#wakeUp();
+    this.#isTurn = false;
     const { id, board } = this.#context;
     board.add(id, ReactorCounter.wakeUps, 1);
     this.#sending.held.beginTurn(false);

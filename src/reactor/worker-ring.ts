@@ -232,6 +232,11 @@ export class WorkerRing {
     return this.#ring.queuedBytes + this.#ring.unpublishedBytes;
   }
 
+  /** A turn begins: no frame is half written. */
+  beginTurn(): void {
+    this.#ring.rewind();
+  }
+
   /** Shows the worker what was written and wakes it if it sleeps. */
   flush(): void {
     if (this.#ring.publish()) this.#wakers[this.#currentLane()]?.wake();

@@ -67,6 +67,10 @@ class Pair {
     return true;
   }
 
+  rewind(): void {
+    this.#writer.rewind();
+  }
+
   newReader(): void {
     this.#reader = this.#rings.reader();
   }
@@ -78,9 +82,10 @@ class Pair {
   }
 }
 
+const kinds = ['take', 'publish', 'rewind', 'newReader', 'newWriter'] as const;
 const step = fc.oneof(
   fc.record({ kind: fc.constant('put' as const), bytes: fc.oneof(fc.nat(300), fc.nat(MAX_PAYLOAD)) }),
-  fc.record({ kind: fc.constantFrom('take' as const, 'publish' as const, 'newReader' as const, 'newWriter' as const) }),
+  fc.record({ kind: fc.constantFrom(...kinds) }),
 );
 
 describe('a ring', () => {
@@ -98,6 +103,50 @@ describe('a ring', () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it('that is empty begins again at its first place, which its ends and their successors follow', () => {
+    const { writer: newWriter, reader: newReader } = rings(-8192);
+    let [writer, reader] = [newWriter(), newReader()];
+    const pass = (bytes: number): void => {
+      const payload = Buffer.alloc(bytes, bytes & 255);
+      put(writer, bytes, payload);
+      writer.publish();
+      expect(take(reader)).toMatchObject({ sessionId: bytes, payload });
+    };
+    const places: number[] = [];
+    for (let i = 0; i < 40; i++) {
+      pass(10_000 + i);
+      writer.rewind();
+      places.push(writer.payloadAt);
+      if (i % 3 === 0) reader = newReader();
+      if (i % 5 === 0) writer = newWriter();
+    }
+    expect(Math.max(...places)).toBeLessThan(65_536 + HEADER_BYTES);
+    expect(places.filter((place) => place === HEADER_BYTES).length).toBeGreaterThan(3);
+  });
+
+  it('does not begin again while anything in it is not published, not taken or not given back', () => {
+    const { writer: newWriter, reader: newReader } = rings();
+    const [writer, reader] = [newWriter(), newReader()];
+    put(writer, 1, Buffer.alloc(MAX_PAYLOAD));
+    put(writer, 2, Buffer.alloc(1000));
+    const stays = (): void => {
+      const { payloadAt } = writer;
+      writer.rewind();
+      expect(writer.payloadAt).toBe(payloadAt);
+      expect(payloadAt).toBeGreaterThan(65_536);
+    };
+    stays();
+    writer.publish();
+    stays();
+    reader.available();
+    reader.advance();
+    reader.advance();
+    stays();
+    reader.release();
+    writer.rewind();
+    expect([writer.payloadAt, reader.available()]).toEqual([HEADER_BYTES, false]);
   });
 
   it('tells its writer of room when half of it is free, once, and only if it waits', () => {

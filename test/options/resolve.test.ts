@@ -124,7 +124,7 @@ describe('defaults', () => {
       sendBufferSize: 64 * MIB,
       highWatermark: MIB,
       lowWatermark: 256 * KIB,
-      channelSize: MIB,
+      channelSize: 4 * MIB,
       ...tcp,
       tls: null,
       reusePort: false,
@@ -177,8 +177,10 @@ describe('defaults', () => {
   });
 
   test.each([
-    [1, 1, MIB],
-    [8, 10, MIB], // 240 MiB of rings
+    [1, 1, 4 * MIB],
+    [4, 5, 4 * MIB], // 240 MiB of rings
+    [4, 6, 2 * MIB],
+    [8, 10, MIB],
     [8, 11, 512 * KIB], // would be 264 MiB
     [8, 32, 256 * KIB],
     [8, 86, 128 * KIB],
