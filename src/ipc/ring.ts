@@ -9,7 +9,7 @@
  * at one time, not for its whole size as soon as so much has passed through it.
  *
  * ```
- * header (int32):  0 tail, 1 base (writer)   16 head (reader)   32 writer waits for room
+ * header (int32):  0 tail, 1 base (writer)   16 head (reader)   32 bytes to which the reader empties it for a writer that waits
  * ```
  * What one end writes lies on a cache line of its own.
  */
@@ -79,18 +79,21 @@ export class RingWriter extends RingEnd {
     return this.int32;
   }
 
-  /** Free bytes, headers included. Reads the reader's progress only when `wanted` does not fit by the cached value. */
-  room(wanted: number): number {
-    let free = this.size - ((this.#tail - this.#knownHead) | 0);
+  /**
+   * Free bytes, headers included. Reads the reader's progress only when `wanted` does not fit by the cached value.
+   * @param within so much of the ring, as if it had no more
+   */
+  room(wanted: number, within = this.size): number {
+    let free = within - ((this.#tail - this.#knownHead) | 0);
     if (free < wanted) {
       this.#knownHead = Atomics.load(this.shared, this.at + HEAD);
-      free = this.size - ((this.#tail - this.#knownHead) | 0);
+      free = within - ((this.#tail - this.#knownHead) | 0);
     }
     return free;
   }
 
-  hasRoom(wanted: number): boolean {
-    return this.room(wanted) >= wanted;
+  hasRoom(wanted: number, within = this.size): boolean {
+    return this.room(wanted, within) >= wanted;
   }
 
   /** Free bytes as of the last look at the reader's progress. */
@@ -157,10 +160,11 @@ export class RingWriter extends RingEnd {
     return (this.#tail - this.base) & this.mask;
   }
 
-  /** Requests a ring of the bell from the reader once half the ring is free. @returns false when it is free already */
-  waitForRoom(): boolean {
-    Atomics.store(this.shared, this.at + WRITER_WAITS, 1);
-    if (this.room(this.size / 2) < this.size / 2) return true;
+  /** Requests a ring of the bell from the reader once half of it is free. @param within as `room` @returns false when it is free already */
+  waitForRoom(within = this.size): boolean {
+    const half = within / 2;
+    Atomics.store(this.shared, this.at + WRITER_WAITS, half);
+    if (!this.hasRoom(half, within)) return true;
     Atomics.store(this.shared, this.at + WRITER_WAITS, 0);
     return false;
   }
@@ -239,12 +243,13 @@ export class RingReader extends RingEnd {
     Atomics.store(this.shared, this.at + HEAD, this.#head);
   }
 
-  /** True once when the writer waits and half of the ring is free: the caller rings the writer's bell. */
+  /** True once when the writer waits and there is the room it waits for: the caller rings the writer's bell. */
   writerWantsBell(): boolean {
     const index = this.at + WRITER_WAITS;
-    if (this.shared[index] !== 1) return false;
+    const most = this.shared[index] ?? 0;
+    if (most === 0) return false;
     const used = (Atomics.load(this.shared, this.at + TAIL) - this.#head) | 0;
-    if (used > this.size / 2) return false;
+    if (used > most) return false;
     Atomics.store(this.shared, index, 0);
     return true;
   }

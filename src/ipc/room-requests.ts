@@ -43,6 +43,11 @@ export interface RoomRequestsOptions {
 const ENTRY_BYTES = 128;
 /** Room that is left to requests which may not wait. */
 const RESERVED_BYTES = 4096;
+/**
+ * So much of a ring they may fill, whatever its size: what a reactor finds it gives to all members at once, and those whose
+ * queue grows beyond `roomHighWatermark` are slow members.
+ */
+const MOST_BYTES = 1 << 20;
 
 export class RoomRequests {
   readonly #table: ConnectionTable;
@@ -192,11 +197,12 @@ export class RoomRequests {
   #send(link: ReactorLink, frame: Waiting): boolean {
     const { ring } = link;
     const { type, detail, sessionId, payload } = frame;
-    const most = Math.min(MAX_PAYLOAD, ring.size / 2 - RESERVED_BYTES - frameBytes(0));
+    const within = Math.min(ring.size, MOST_BYTES);
+    const most = Math.min(MAX_PAYLOAD, within / 2 - RESERVED_BYTES - frameBytes(0));
     do {
       const length = Math.min(payload.length - frame.sent, most);
       const needed = frameBytes(length) + RESERVED_BYTES;
-      if (ring.room(needed) < needed && ring.waitForRoom()) return false;
+      if (!ring.hasRoom(needed, within) && ring.waitForRoom(within)) return false;
       ring.bytes.set(payload.subarray(frame.sent, frame.sent + length), ring.payloadAt);
       const continued = frame.sent > 0 ? PieceFlag.continued : 0;
       frame.sent += length;

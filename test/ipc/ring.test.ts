@@ -126,6 +126,22 @@ describe('a ring', () => {
     expect(places.filter((place) => place === HEADER_BYTES).length).toBeGreaterThan(3);
   });
 
+  it('may be used in part by a writer, who is told when half of that part is free', () => {
+    const { writer: newWriter, reader: newReader } = rings();
+    const [writer, reader] = [newWriter(), newReader()];
+    const within = RING_BYTES / 4;
+    const payload = Buffer.alloc(8192 - HEADER_BYTES);
+    for (let i = 0; i < 4; i++) expect([writer.hasRoom(8192, within), put(writer, i, payload)]).toEqual([true, true]);
+    expect([writer.hasRoom(8192, within), writer.hasRoom(8192)]).toEqual([false, true]);
+    writer.publish();
+    expect(writer.waitForRoom(within)).toBe(true);
+    take(reader);
+    expect(reader.writerWantsBell()).toBe(false);
+    take(reader);
+    expect([reader.writerWantsBell(), reader.writerWantsBell()]).toEqual([true, false]);
+    expect([writer.waitForRoom(within), writer.hasRoom(8192, within)]).toEqual([false, true]);
+  });
+
   it('does not begin again while anything in it is not published, not taken or not given back', () => {
     const { writer: newWriter, reader: newReader } = rings();
     const [writer, reader] = [newWriter(), newReader()];
