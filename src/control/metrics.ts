@@ -103,7 +103,11 @@ function ofReactors({ region }: MetricSources): MetricFamily[] {
     counter('sent_bytes_total', 'Bytes the kernel has taken for clients.', ...each(ReactorCounter.sentBytes)),
     counter('dispatched_total', 'Packets that reactors gave to workers.', ...each(ReactorCounter.dispatched)),
     counter('replies_total', 'Sends that reactors took from workers.', ...each(ReactorCounter.replies)),
-    counter('discarded_total', 'Sends to connections that were gone.', ...each(ReactorCounter.discarded)),
+    counter(
+      'discarded_total',
+      'Sends to connections that were gone, and datagrams for which a worker had no room.',
+      ...each(ReactorCounter.discarded),
+    ),
     counter(
       'stalls_total',
       'How often reading from a client stopped because its worker was behind.',

@@ -56,12 +56,16 @@ export interface DatagramSenderParts {
 export class DatagramSender {
   readonly #parts: DatagramSenderParts;
   readonly #held: HeldDatagrams;
+  /** For the figures of a worker. */
+  sentCount = 0;
+  sentBytes = 0;
 
   constructor(parts: DatagramSenderParts) {
     this.#parts = parts;
     this.#held = new HeldDatagrams({
       descriptorOf: (portIndex) => this.#descriptorOf(portIndex),
       refused: (datagrams, bytes, errno) => {
+        this.sentCount -= datagrams;
         const error = refusedByKernel(bytes, errno);
         parts.refuse(error);
         parts.log.warn('datagrams were not sent', { datagrams, error });
@@ -96,7 +100,7 @@ export class DatagramSender {
     const bytes = bytesOf(data);
     // A unix socket that has gone is told of at once.
     const mayWait = this.#parts.ports[portIndex]?.type === 'udp';
-    if (mayWait && this.#held.takes(portIndex, bytes, sockaddr)) return true;
+    if (mayWait && this.#held.takes(portIndex, bytes, sockaddr)) return this.#countSent(bytes.length);
     return this.#send(portIndex, sockaddr, bytes);
   }
 
@@ -126,7 +130,13 @@ export class DatagramSender {
   #send(portIndex: number, sockaddr: Buffer, bytes: Uint8Array): boolean {
     this.#held.flush();
     const sent = sendTo(this.#descriptorOf(portIndex), bytes, sockaddr);
-    return sent >= 0 || this.#parts.refuse(refusedByKernel(bytes.length, -sent));
+    return sent >= 0 ? this.#countSent(sent) : this.#parts.refuse(refusedByKernel(bytes.length, -sent));
+  }
+
+  #countSent(bytes: number): true {
+    this.sentCount++;
+    this.sentBytes += bytes;
+    return true;
   }
 
   #descriptorOf(portIndex: number): number {

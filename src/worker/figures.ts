@@ -1,5 +1,4 @@
 /** The counters of a worker, in its record of the shared region: written by this process alone. Runs in a worker. */
-import type { Outbox } from '../ipc/outbox.js';
 import { WorkerBoard, WorkerCounter } from '../memory/boards.js';
 import type { Region } from '../memory/region.js';
 
@@ -10,6 +9,12 @@ export interface FiguresParts {
   /** Packets of streams, and requests, after each of which `reached` is called; 0: never. */
   readonly maxRequest: number;
   reached(): void;
+}
+
+/** What a sender has sent; set to 0 when it was counted. */
+export interface Sent {
+  sentCount: number;
+  sentBytes: number;
 }
 
 export class Figures {
@@ -60,13 +65,15 @@ export class Figures {
     else this.#add(status < 500 ? WorkerCounter.answers4xx : WorkerCounter.answers5xx, 1);
   }
 
-  /** Counts the bytes sent since the last call. */
-  countSent(outbox: Outbox): void {
-    if (outbox.sentCount === 0) return;
-    this.#add(WorkerCounter.sent, outbox.sentCount);
-    this.#add(WorkerCounter.sentBytes, outbox.sentBytes);
-    outbox.sentCount = 0;
-    outbox.sentBytes = 0;
+  /** Counts what each of them has sent since the last call. */
+  countSent(...senders: readonly Sent[]): void {
+    for (const sender of senders) {
+      if (sender.sentCount === 0) continue;
+      this.#add(WorkerCounter.sent, sender.sentCount);
+      this.#add(WorkerCounter.sentBytes, sender.sentBytes);
+      sender.sentCount = 0;
+      sender.sentBytes = 0;
+    }
   }
 
   /** Bytes queued in this process, now. */

@@ -295,14 +295,14 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#parts.sleeper.wake();
     this.#learnFromSleep();
     // Bytes sent between two turns: if this one never ends, the figures are right all the same.
-    this.#figures.countSent(this.#parts.outbox);
+    this.#figures.countSent(this.#parts.outbox, this.#parts.datagrams);
     if (this.#attached) this.#board.setField(this.id, WorkerField.busy, busyStamp());
   }
 
   #fallAsleep(): void {
     this.#awake = false;
     if (this.#attached) this.#board.setField(this.id, WorkerField.busy, 0);
-    this.#figures.countSent(this.#parts.outbox);
+    this.#figures.countSent(this.#parts.outbox, this.#parts.datagrams);
     this.#parts.sleeper.sleep();
     if (this.hasWork) this.#poller.wakeSoon();
   }
@@ -470,7 +470,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     }
     if (isTracing()) await within(flushTelemetry(), FLUSH_MS);
     outbox.flush();
-    this.#figures.countSent(outbox);
+    this.#figures.countSent(outbox, this.#parts.datagrams);
     await channel.flushed();
     this.#poller.close();
     this.#parts.exit(0);

@@ -192,6 +192,7 @@ describe.runIf(isLinux)('answers to datagrams of one turn', () => {
     expect(read()).toEqual(['others leave']);
     expect(refused.map(({ code, detail }) => [code, detail])).toEqual([['ERR_DATAGRAM', { bytes: 3, code: 'EACCES' }]]);
     expect(logged).toEqual([['datagrams were not sent', 2]]);
+    expect(all.sentCount).toBe(3); // with the two of the turn before
     expect(answer(nobody, 'three', 'four')).toEqual([false, false]);
   });
 

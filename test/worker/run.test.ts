@@ -52,7 +52,14 @@ afterEach(() => {
   for (const bell of bells) closeDoorbell(bell);
 });
 
-const datagrams = { peer: () => undefined, beginCallback() {}, endCallback() {}, endTurn() {} };
+const datagrams = {
+  sentCount: 0,
+  sentBytes: 0,
+  peer: () => undefined,
+  beginCallback() {},
+  endCallback() {},
+  endTurn() {},
+};
 
 function run(given: ServerOptions = {}, role: ProcessRole = 'worker', more: Partial<WorkerPlace<FakeConnection>> = {}) {
   const id = { worker: 1, task: 2, user: 3 }[role];

@@ -60,6 +60,8 @@ type Callbacks = WorkerCallbacks<FakeConnection>;
 
 /** Peers are addresses here. */
 const datagrams: DatagramAnswers = {
+  sentCount: 0,
+  sentBytes: 0,
   peer: (_portIndex, sockaddr) => sockaddr,
   beginCallback() {},
   endCallback() {},

@@ -1,11 +1,11 @@
 import type { UserConnection, WorkerCallbacks } from '../callbacks.js';
 import type { Calls } from '../calls.js';
 import type { Connections } from '../connections.js';
-import type { Figures } from '../figures.js';
+import type { Figures, Sent } from '../figures.js';
 import type { ServiceHost } from '../service.js';
 
 /** How `packet` answers; its methods are called by the worker alone. */
-export interface DatagramAnswers {
+export interface DatagramAnswers extends Sent {
   /** The sender of a datagram. */
   peer(portIndex: number, sockaddr: Buffer): unknown;
   /** From here to `endCallback` answers may wait for the end of the turn. */
