@@ -412,7 +412,7 @@ export const errorTable = {
     sentence: ({ bytes, code }) =>
       `A datagram of ${bytes} bytes was to be sent, and the kernel refused it with ${code}.`,
     advice:
-      'EMSGSIZE: it is too long; EAGAIN: too many wait to be sent; ECONNREFUSED, ENOENT: no socket receives there.',
+      'EMSGSIZE: it is too long; EAGAIN: too many wait to be sent; ECONNREFUSED, ENOENT: no socket receives there; ENOTCONN, EINVAL: its sender has no address, or no port, to be answered at.',
   }),
   ERR_DATAGRAM_ADDRESS: entry({
     fields: { received: 'string' },

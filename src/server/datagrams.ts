@@ -98,8 +98,8 @@ export class DatagramSender {
   /** @throws ServerError ERR_DATA_TYPE */
   answer(portIndex: number, sockaddr: Buffer, data: string | Uint8Array): boolean {
     const bytes = bytesOf(data);
-    // A unix socket that has gone is told of at once.
-    const mayWait = this.#parts.ports[portIndex]?.type === 'udp';
+    // A unix socket that has gone is told of at once, and so is a sender that has forged a port which does not exist.
+    const mayWait = this.#parts.ports[portIndex]?.type === 'udp' && hasPort(sockaddr);
     if (mayWait && this.#held.takes(portIndex, bytes, sockaddr)) return this.#countSent(bytes.length);
     return this.#send(portIndex, sockaddr, bytes);
   }
@@ -142,6 +142,11 @@ export class DatagramSender {
   #descriptorOf(portIndex: number): number {
     return this.#parts.descriptors()[portIndex] ?? -1;
   }
+}
+
+/** Of IPv4 and IPv6 alike. */
+function hasPort(sockaddr: Buffer): boolean {
+  return sockaddr[2] !== 0 || sockaddr[3] !== 0;
 }
 
 function refusedByKernel(bytes: number, errno: number): ServerError {

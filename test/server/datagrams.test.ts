@@ -196,6 +196,15 @@ describe.runIf(isLinux)('answers to datagrams of one turn', () => {
     expect(answer(nobody, 'three', 'four')).toEqual([false, false]);
   });
 
+  it('to a port that does not exist are refused at once, and others still wait', () => {
+    const forged = all.peer(0, encodeAddress('127.0.0.1', 0));
+    expect([answer(forged, 'a'), answer(peer, 'b')]).toEqual([[false], [true]]);
+    expect(refused[0]?.detail).toMatchObject({ code: 'EINVAL' });
+    expect(read()).toEqual([]);
+    all.endTurn();
+    expect(read()).toEqual(['b']);
+  });
+
   it('of unix sockets never wait: who has gone is told of at once', () => {
     const path = join(folder, 'own');
     const own = bindUnix(path, 'datagram');
