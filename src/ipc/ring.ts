@@ -160,12 +160,16 @@ export class RingWriter extends RingEnd {
     return (this.#tail - this.base) & this.mask;
   }
 
-  /** Requests a ring of the bell from the reader once half of it is free. @param within as `room` @returns false when it is free already */
+  /**
+   * Requests a ring of the bell from the reader once half of it is free. @param within as `room`
+   * @returns false when it is free already: an earlier request stands
+   */
   waitForRoom(within = this.size): boolean {
+    const before = this.shared[this.at + WRITER_WAITS] ?? 0;
     const half = within / 2;
     Atomics.store(this.shared, this.at + WRITER_WAITS, half);
     if (!this.hasRoom(half, within)) return true;
-    Atomics.store(this.shared, this.at + WRITER_WAITS, 0);
+    Atomics.store(this.shared, this.at + WRITER_WAITS, before);
     return false;
   }
 }

@@ -5,7 +5,7 @@ import { decodePeer, encodeAddress, encodeUnixAddress } from '../os/address.js';
 import { errnoName } from '../os/libc.js';
 import { sendTo } from '../os/socket.js';
 import type { Log } from '../util/log.js';
-import { HeldDatagrams } from './held-datagrams.js';
+import { HeldDatagrams, type Refused } from './held-datagrams.js';
 import type { ListenPort } from './listen-port.js';
 
 /** The sender of a datagram. */
@@ -64,12 +64,7 @@ export class DatagramSender {
     this.#parts = parts;
     this.#held = new HeldDatagrams({
       descriptorOf: (portIndex) => this.#descriptorOf(portIndex),
-      refused: (datagrams, bytes, errno) => {
-        this.sentCount -= datagrams;
-        const error = refusedByKernel(bytes, errno);
-        parts.refuse(error);
-        parts.log.warn('datagrams were not sent', { datagrams, error });
-      },
+      refused: (datagrams) => this.#wereRefused(datagrams),
       now: () => performance.now(),
       atExit: (flush) => process.once('exit', flush),
     });
@@ -131,6 +126,16 @@ export class DatagramSender {
     this.#held.flush();
     const sent = sendTo(this.#descriptorOf(portIndex), bytes, sockaddr);
     return sent >= 0 ? this.#countSent(sent) : this.#parts.refuse(refusedByKernel(bytes.length, -sent));
+  }
+
+  /** They were taken for sent. */
+  #wereRefused(datagrams: readonly Refused[]): void {
+    const [{ bytes, errno }] = datagrams as [Refused];
+    const error = refusedByKernel(bytes, errno);
+    for (const each of datagrams) this.sentBytes -= each.bytes;
+    this.sentCount -= datagrams.length;
+    this.#parts.refuse(error);
+    this.#parts.log.warn('datagrams were not sent', { datagrams: datagrams.length, error });
   }
 
   #countSent(bytes: number): true {

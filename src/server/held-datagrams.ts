@@ -14,11 +14,16 @@ const SLOW_MS = 0.05;
 /** After the kernel has refused one, `send` shall tell at once: so long each is sent by itself. */
 const BY_THEMSELVES_MS = 1000;
 
+export interface Refused {
+  readonly bytes: number;
+  readonly errno: number;
+}
+
 export interface HeldDatagramsParts {
   /** @param descriptor of a listen port, by its index */
   descriptorOf(portIndex: number): number;
-  /** The kernel has refused `count` of those that waited, the first of which has `bytes`. */
-  refused(count: number, bytes: number, errno: number): void;
+  /** The kernel has refused these of those that waited: one or more. */
+  refused(datagrams: readonly Refused[]): void;
   /** In ms. */
   now(): number;
   /** Called once, when the first one waits: what waits is to be sent when the process ends. */
@@ -79,13 +84,12 @@ export class HeldDatagrams {
   flush(): void {
     const sends = this.#sends;
     if (sends === undefined || sends.count === 0) return;
-    const refused: [bytes: number, errno: number][] = [];
-    sends.send(this.#parts.descriptorOf(this.#portIndex), (bytes, errno) => refused.push([bytes, errno]));
-    const [first] = refused;
-    if (first === undefined) return;
+    const refused: Refused[] = [];
+    sends.send(this.#parts.descriptorOf(this.#portIndex), (bytes, errno) => refused.push({ bytes, errno }));
+    if (refused.length === 0) return;
     this.#byThemselvesUntil = this.#parts.now() + BY_THEMSELVES_MS;
     this.#busyTurns = 0;
-    this.#parts.refused(refused.length, ...first);
+    this.#parts.refused(refused);
   }
 
   #mayWait(): boolean {

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { CloseCode, MAX_PAYLOAD, markOf, Request, SendFlag } from '../../src/ipc/frame.js';
 import { Outbox } from '../../src/ipc/outbox.js';
 import { type LocalLink, Reply } from '../../src/ipc/reply.js';
@@ -99,6 +99,26 @@ describe('send', () => {
     }
     expect(sends.pop()).toEqual({ text: 'one two three', detail: 0 });
     expect(new Set(sends.map(({ text, detail }) => `${text} ${detail}`))).toEqual(new Set([` ${markOf(process.pid)}`]));
+  });
+
+  it('to many, for which there is no room, looks at the full ring once for all, and reaches all', () => {
+    const all = Array.from({ length: 20 }, (_, i) => 64 + 4 + i);
+    for (const fd of all) {
+      open(fd);
+      outbox.send(fd, Buffer.alloc(50_000, fd));
+    }
+    const looks = vi.spyOn(RingWriter.prototype, 'waitForRoom');
+    outbox.roomAgain();
+    expect(looks).toHaveBeenCalledOnce();
+    looks.mockRestore();
+    const came: number[] = [];
+    for (let frames = takeAll(); frames.length > 0; frames = takeAll()) {
+      for (const { type, payload } of frames)
+        if (type === Request.send) came.push(payload.length, payload[0] as number);
+      outbox.roomAgain();
+    }
+    expect(came).toEqual(all.flatMap((fd) => [50_000, fd]));
+    expect(outbox.isEmpty).toBe(true);
   });
 
   it('loses no byte where half of the high watermark is no whole number', () => {

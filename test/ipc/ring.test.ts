@@ -142,6 +142,19 @@ describe('a ring', () => {
     expect([writer.waitForRoom(within), writer.hasRoom(8192, within)]).toEqual([false, true]);
   });
 
+  it('rings for who waits for a part of it although another one has asked and found room', () => {
+    const { writer: newWriter, reader: newReader } = rings();
+    const [writer, reader] = [newWriter(), newReader()];
+    const within = RING_BYTES / 4;
+    for (let i = 0; i < 4; i++) put(writer, i, Buffer.alloc(8192 - HEADER_BYTES));
+    writer.publish();
+    expect([writer.waitForRoom(within), writer.waitForRoom()]).toEqual([true, false]);
+    take(reader);
+    expect(reader.writerWantsBell()).toBe(false);
+    take(reader);
+    expect(reader.writerWantsBell()).toBe(true);
+  });
+
   it('does not begin again while anything in it is not published, not taken or not given back', () => {
     const { writer: newWriter, reader: newReader } = rings();
     const [writer, reader] = [newWriter(), newReader()];

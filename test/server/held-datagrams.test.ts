@@ -4,14 +4,14 @@ import { encodeAddress } from '../../src/os/address.js';
 import { DATAGRAMS_PER_SEND, LONGEST_SENT_TOGETHER } from '../../src/os/datagram-sends.js';
 import { isLinux } from '../../src/os/libc.js';
 import { bindUdp, closeDescriptor, localAddress } from '../../src/os/socket.js';
-import { HeldDatagrams } from '../../src/server/held-datagrams.js';
+import { HeldDatagrams, type Refused } from '../../src/server/held-datagrams.js';
 import { textsOf } from '../helpers/datagrams.js';
 
 let sockets: number[];
 let reader: number;
 let to: Buffer;
 let now: number;
-let refused: number[][];
+let refused: Refused[][];
 let atExit: (() => void)[];
 let held: HeldDatagrams;
 beforeEach(() => {
@@ -21,7 +21,7 @@ beforeEach(() => {
   [now, refused, atExit] = [5, [], []];
   held = new HeldDatagrams({
     descriptorOf: (portIndex) => sockets[portIndex] as number,
-    refused: (...what) => refused.push(what),
+    refused: (datagrams) => refused.push([...datagrams]),
     now: () => now,
     atExit: (flush) => atExit.push(flush),
   });
@@ -110,7 +110,13 @@ describe.runIf(isLinux)('an answer to a datagram', () => {
     answer('bcd', 0, nobody);
     held.endTurn();
     expect(textsOf(reader)).toEqual(['leaves']);
-    expect(refused).toEqual([[2, 1, constants.errno.EACCES]]);
+    const errno = constants.errno.EACCES;
+    expect(refused).toEqual([
+      [
+        { bytes: 1, errno },
+        { bytes: 3, errno },
+      ],
+    ]);
     now += 999;
     expect([answer('1'), answer('2')]).toEqual([false, false]);
     held.endTurn();
