@@ -43,7 +43,7 @@ const inBase = [
     'lifecycle-reload',
     'lifecycle-shutdown',
   ],
-  ...['limits', 'log-noise', 'log-safety', 'members', 'messages', 'pressure'],
+  ...['limits', 'log-noise', 'log-safety', 'lost-sends', 'members', 'messages', 'pressure'],
   ...['printed', 'proxy', 'refused', 'room-streams', 'secrets', 'send-anywhere', 'send-file'],
   ...[
     'shared-memory',

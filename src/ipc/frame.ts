@@ -255,7 +255,7 @@ const closeCodes = [
   ['TLS_HANDSHAKE', 'error', 'a TLS handshake was expected'],
   ['FILE_FAILED', 'error', 'a file to be sent could not be read'],
   ['MEMORY_LIMIT', 'limit', 'the server has buffered more than maxBufferedBytes, most of it for this client'],
-  ['WORKER_DIED', 'error', 'the worker that owned the connection has died'],
+  ['WORKER_DIED', 'error', 'the worker that owned the connection has died, or a process that held something for it'],
   ['WORKER_REPLACED', 'server', 'the worker was replaced before all of its answer could leave'],
   ['HTTP_REFUSED', 'error', 'the bytes of the client are not an HTTP request that the server can serve'],
   ['HTTP_TIMEOUT', 'timeout', 'the request did not come, or was not answered, in time'],

@@ -20,7 +20,6 @@ import { RoomQuestions } from './room-questions.js';
 import { RoomRequests } from './room-requests.js';
 import { UrgentRequests } from './urgent-requests.js';
 
-const nothing = new Uint8Array(0);
 /** While something waits: a reactor may have died, or a client's queue may have filled up again, without a word. */
 const LOOK_MS = 50;
 
@@ -89,10 +88,9 @@ export class Outbox {
 
   /** A protocol's own bytes for its client. @param reply is filled again afterwards @returns as `send` */
   reply(reply: Reply): boolean {
-    const { sessionId } = reply;
+    const { sessionId, bytes } = reply;
     if (!this.#table.isOpen(sessionId)) return this.#refuseGone(sessionId);
     const state = this.#stateOf(sessionId);
-    const { bytes } = reply;
     const link = this.#linkOf(sessionId);
     const { ring } = link;
     const mustWait = state.held !== null || state.unconfirmed >= state.window || this.#waitsForRooms(sessionId);
@@ -254,9 +252,9 @@ export class Outbox {
   /** For a process that hears no news any more: looks into the connection table instead. */
   poll(): void {
     for (const state of new Set([...this.#holding, ...this.#awaited])) {
-      const slot = this.#table.slotOf(state.sessionId);
-      const gone = this.#table.isGone(state.sessionId);
-      if (gone || this.#table.sendQueued(slot) < state.limits.highWatermark) this.writable(state.sessionId);
+      const queued = this.#table.sendQueued(this.#table.slotOf(state.sessionId));
+      const hasRoom = queued < state.limits.highWatermark || this.#table.isGone(state.sessionId);
+      if (hasRoom) this.writable(state.sessionId);
     }
   }
 
@@ -355,10 +353,10 @@ export class Outbox {
 
   #askForRoom(state: OutState): void {
     if (state.asked) return;
-    const link = this.#linkOf(state.sessionId);
-    state.asked = this.#links.push(link, requestFrame(Request.watchDrain, state.sessionId));
+    const { sessionId } = state;
+    state.asked = this.#links.push(this.#linkOf(sessionId), requestFrame(Request.watchDrain, sessionId));
     if (!state.asked || this.#options.hearsOfRoom) return;
-    this.#questions.asked(state, link.ring);
+    this.#questions.asked(state, this.#linkOf(sessionId).ring);
     this.#startLooking();
   }
 
@@ -396,7 +394,7 @@ export class Outbox {
     const { areThere } = this.rooms;
     const moreFlags = areThere ? reply.moreFlags : 0;
     const parts = keptOf(reply, this.#linkOf(state.sessionId).ring, areThere);
-    const last = parts.pop() ?? nothing;
+    const last = parts.pop() ?? new Uint8Array(0);
     for (const piece of parts) {
       this.#hold(state, piece, { type, flags: (flags & ~lastFlags) | moreFlags, lastFlags, moreFlags, detail });
       if (!this.#table.isOpen(state.sessionId)) return false;
@@ -411,6 +409,7 @@ export class Outbox {
     state.enter(this.rooms.mark(reactor));
     if (this.rooms.areThere) this.#heldBefore.add(reactor, state);
     if (held.length === 1) this.#pump(state);
+    if (state.held !== null) this.#table.holders.add(this.#table.slotOf(state.sessionId));
   }
 
   /** What is sent from now on goes behind what is held; when that has left, whoever waits for it asks for room. */
@@ -481,6 +480,7 @@ export class Outbox {
 
   /** Nothing is held for it any more. */
   #dropHeld(state: OutState): void {
+    if (state.held !== null) this.#table.holders.remove(this.#table.slotOf(state.sessionId));
     this.heldBytes -= state.heldBytes;
     state.drop();
     this.#holding.delete(state);

@@ -7,49 +7,10 @@
 
 import { formatIPv4, formatIPv6 } from '../os/address.js';
 import { AF_INET, AF_UNIX } from '../os/constants.js';
-import { CONNECTION_RECORD_BYTES } from './layout.js';
-import { float64, int32, layoutRecord } from './record.js';
+import { FLOATS, INTS, record } from './connection-record.js';
+import { Holders } from './holders.js';
 import type { Region } from './region.js';
 import { type TlsInfo, TlsRecords } from './tls-records.js';
-
-const INTS = CONNECTION_RECORD_BYTES / 4;
-const FLOATS = CONNECTION_RECORD_BYTES / 8;
-
-/** Fields read together lie together: identity in the first 64 bytes, activity in the others. */
-const record = layoutRecord(
-  {
-    sessionId: float64(),
-    state: int32(),
-    worker: int32(),
-    portIndex: int32(),
-    descriptor: int32(),
-    family: int32(),
-    /** 16 bytes. */
-    address: int32(4),
-    remotePort: int32(),
-    uid: int32(),
-    flags: int32(),
-    sendQueued: int32(),
-    closeErrno: int32(),
-    /** Times in ms of `monotonicMs()`. */
-    connectedAt: float64(),
-    lastReceivedAt: float64(),
-    lastSentAt: float64(),
-    lastDispatchedAt: float64(),
-    receivedBytes: float64(),
-    sentBytes: float64(),
-    /** Bytes received, and handled by workers, modulo 2^32. */
-    received32: int32(),
-    handled32: int32(),
-    /** Bytes of packets dispatched to workers. */
-    dispatched32: int32(),
-    /** HTTP: the process that has taken the request in flight; 0: none yet. */
-    taker: int32(),
-    /** The generation of the session that a process of the server has closed. */
-    closedGeneration: int32(),
-  },
-  CONNECTION_RECORD_BYTES,
-).at;
 
 export const SlotState = {
   /** Unused. */
@@ -142,6 +103,8 @@ export interface NewConnection {
 
 export class ConnectionTable {
   readonly slots: number;
+  /** Which processes hold something for a connection. */
+  readonly holders: Holders;
   readonly #mask: number;
   readonly #region: Region;
   readonly #int32: Int32Array;
@@ -160,6 +123,7 @@ export class ConnectionTable {
     this.#bytes = region.bytes;
     this.#intsAt = connectionsAt / 4;
     this.#floatsAt = connectionsAt / 8;
+    this.holders = new Holders(region);
   }
 
   slotOf(sessionId: number): number {
@@ -261,6 +225,7 @@ export class ConnectionTable {
     int32[i + record.handled32] = 0;
     int32[i + record.dispatched32] = 0;
     int32[i + record.taker] = 0;
+    this.holders.clear(slot);
     float64[f + record.sessionId] = connection.sessionId;
     Atomics.store(int32, i + record.state, SlotState.open);
   }

@@ -78,5 +78,7 @@ export interface Protocol {
   tick(): void;
   /** Processes have ended, and all that they had sent was taken. */
   workerDied(): void;
+  /** After `workerDied`: what a dead process still held for the connection will never come. */
+  sendsLost(connection: Connection): void;
   stop(): void;
 }

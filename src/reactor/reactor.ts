@@ -152,6 +152,7 @@ export class Reactor implements PollerHandler {
       this.#seenDeaths = deaths;
       for (const protocol of this.#wiring.protocols.all) protocol.workerDied();
       this.#wiring.speeches.reapDead();
+      this.#wiring.lostSends.reapDead();
     }
     return isUnfinished;
   }

@@ -24,6 +24,7 @@ import { FanOut } from './fan-out.js';
 import { Handoff } from './handoff/handoff.js';
 import { IdleClients } from './idle-clients.js';
 import { InflightLimit } from './inflight-limit.js';
+import { LostSends } from './lost-sends.js';
 import { MemoryBudget } from './memory-budget.js';
 import { Moderation } from './moderation.js';
 import { processOfPeer } from './peer-process.js';
@@ -123,6 +124,7 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   return {
     ...{ context, ending, sending, reading, dispatcher, protocols, budget, inflight, admission, requests, speeches },
     roomAnswers,
+    lostSends: new LostSends(context, region),
     handoff: new Handoff({ ...common, admission, speeches }),
     shutdown: new Shutdown({ ...common, admission, wakeUp }),
     moderation: new Moderation(context),

@@ -31,6 +31,7 @@ import type { Snapshot } from '../../src/reactor/handoff/snapshot.js';
 import { IdleClients } from '../../src/reactor/idle-clients.js';
 import { InflightLimit } from '../../src/reactor/inflight-limit.js';
 import { Input } from '../../src/reactor/input.js';
+import { LostSends } from '../../src/reactor/lost-sends.js';
 import { MemoryBudget } from '../../src/reactor/memory-budget.js';
 import { processOfPeer } from '../../src/reactor/peer-process.js';
 import type { PortFraming, ProtocolDefinition } from '../../src/reactor/protocols/definition.js';
@@ -407,6 +408,7 @@ export class ReactorWorld {
     this.turn();
     for (const protocol of this.protocols.all) protocol.workerDied();
     this.requests.speeches.reapDead();
+    new LostSends(this.context, this.region).reapDead();
     this.turn();
   }
 

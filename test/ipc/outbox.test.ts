@@ -67,6 +67,46 @@ function drainAll(): Buffer {
   return Buffer.concat(pieces);
 }
 
+describe('while something is held for a connection, its record says so', () => {
+  const wouldBeLost = (): boolean => {
+    const found = table.holders.takeDead(table.slotOf(FD), (pid) => pid !== process.pid);
+    if (found) table.holders.add(table.slotOf(FD));
+    return found;
+  };
+
+  it('until the last of it has left', () => {
+    outbox.send(FD, 'a line');
+    expect(wouldBeLost()).toBe(false);
+    outbox.send(FD, Buffer.alloc(700_000));
+    outbox.send(FD, 'behind');
+    expect(wouldBeLost()).toBe(true);
+    expect(drainAll()).toHaveLength(700_012);
+    expect(wouldBeLost()).toBe(false);
+  });
+
+  it('be it only a close', () => {
+    outbox.send(FD, Buffer.alloc(WINDOW));
+    outbox.send(FD, 'behind');
+    outbox.close(FD, false);
+    expect(wouldBeLost()).toBe(true);
+  });
+
+  it('until it is dropped', () => {
+    outbox.send(FD, Buffer.alloc(700_000));
+    expect(wouldBeLost()).toBe(true);
+    outbox.forget(FD);
+    expect(wouldBeLost()).toBe(false);
+  });
+
+  it('and not where somebody only waits for room', async () => {
+    outbox.send(FD, Buffer.alloc(WINDOW / 2));
+    const drained = outbox.drain(FD);
+    expect(wouldBeLost()).toBe(false);
+    drainAll();
+    await drained;
+  });
+});
+
 describe('send', () => {
   it('puts strings and bytes into the ring at once', () => {
     expect(outbox.send(FD, 'grüß')).toBe(true);

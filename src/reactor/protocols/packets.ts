@@ -60,5 +60,15 @@ export abstract class PacketProtocol implements Protocol {
   closed(): void {}
   tick(): void {}
   workerDied(): void {}
+
+  /** Only a reset tells the client of a stream that its end is none. */
+  sendsLost(connection: Connection): void {
+    this.parts.ending.reset(
+      connection,
+      CloseCode.WORKER_DIED,
+      'a process has died with bytes that it held for this client',
+    );
+  }
+
   stop(): void {}
 }

@@ -338,6 +338,13 @@ export class Answers {
     });
   }
 
+  sendsLost(connection: Connection): void {
+    const http = stateOf(connection);
+    if (!http.isOwed || !http.begun) return;
+    this.noLongerOwed(http);
+    this.#parts.ending.reset(connection, CloseCode.WORKER_DIED);
+  }
+
   /** True when a reply of the server itself, to the request under way, ends the connection. */
   closesBehind({ life }: Connection, http: HttpState): boolean {
     return http.phase === Phase.streaming || !http.keepAlive || http.http10 || life === Life.answering;

@@ -313,6 +313,11 @@ export class Http1 implements Protocol {
     for (const connection of this.#own()) this.#answers.checkTaker(connection);
   }
 
+  /** Of an answer that another process has begun: a part that was sent to the connection. The rest `workerDied` has answered. */
+  sendsLost(connection: Connection): void {
+    this.#answers.sendsLost(connection);
+  }
+
   stop(): void {
     this.#uploads.stop();
   }

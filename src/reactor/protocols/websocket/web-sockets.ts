@@ -438,6 +438,11 @@ export class WebSockets implements Protocol {
   /** Nothing of it belongs to one process. */
   workerDied(): void {}
 
+  /** Messages are missing; those that have come are whole. */
+  sendsLost(connection: Connection): void {
+    this.#parts.ending.closeWhenFlushed(connection, CloseCode.WORKER_DIED);
+  }
+
   stop(): void {}
 }
 
