@@ -253,7 +253,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     const isOpenEnded = declared === -1 && statusHasBody(status);
     // Only the end of the connection ends such a body in HTTP/1.0.
     const ends = isOpenEnded && this.#has(RequestBit.http10);
-    const head = headOf(status, reason, fields, declared, ends ? Persistence.ends : this.#persistence);
+    const head = headOf(status, reason, fields, declared, ends ? Persistence.ends : this.#persistenceOfPieces);
     this.#closes = head.closes;
     this.#isChunkedAnswer = isOpenEnded && !ends && !this.#hasNoBody;
     this.#length = declared === -1 || this.#hasNoBody ? null : new LengthCount(declared);
@@ -278,7 +278,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   end(data: string | Uint8Array = '', trailers: FieldList = []): void {
     if (this.isEnded) return;
-    const flags = this.#closes ? LAST | CLOSE : LAST;
+    const flags = this.#closes || !this.#body.isComplete ? LAST | CLOSE : LAST;
     if (this.#isChunkedAnswer) {
       const tail = `0\r\n${fieldLines(trailers)}\r\n`;
       if (data.length > 0) this.#writeChunk(flags, data, tail);
@@ -389,6 +389,13 @@ export class Http1Exchange implements Exchange, RawExchange {
   get #persistence(): Persistence {
     if (this.mustClose) return Persistence.ends;
     return this.#has(RequestBit.http10) ? Persistence.staysIfTold : Persistence.stays;
+  }
+
+  /** Who answers while it reads, as an echo does, has the whole body by the end: then the connection stays. */
+  get #persistenceOfPieces(): Persistence {
+    const isOpen = this.#has(RequestBit.keepAlive) && !this.#has(RequestBit.http10) && !this.#host.isDraining;
+    const isUnderWay = this.#body instanceof StreamedBody && !this.#body.isAskedFor;
+    return isOpen && isUnderWay ? Persistence.stays : this.#persistence;
   }
 
   #send(flags: number, text: string, body: Uint8Array | null, tail = ''): boolean {

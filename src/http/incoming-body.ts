@@ -81,6 +81,11 @@ export class StreamedBody implements IncomingBody {
     });
   }
 
+  /** The client waits to be told that it may send: without it, nobody knows whether it will. */
+  get isAskedFor(): boolean {
+    return this.#asksContinue;
+  }
+
   /** The caller sends 100 Continue to the client, or a final answer. */
   leaveContinue(): void {
     this.#asksContinue = false;

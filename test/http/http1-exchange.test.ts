@@ -256,6 +256,24 @@ describe('an answer in pieces', () => {
     expect([flagsSent(), exchange.isEnded, host.calls]).toEqual([[0, 0, 0, 0, LAST], true, [['ended']]]);
   });
 
+  it('leaves the connection open where the body has come whole by its end, and ends it where not', () => {
+    for (const flags of [BodyFlag.last, 0]) {
+      const exchange = exchangeOf({ bodyFollows: true });
+      exchange.begin(200, '', []);
+      exchange.bodyCame(Buffer.from('all of it'), flags);
+      exchange.end();
+    }
+    expect(flagsSent()).toEqual([0, LAST, 0, LAST | CLOSE]);
+    expect(wire()).toBe('HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n0\n\n'.repeat(2));
+  });
+
+  it('says that it ends the connection to a client that asks whether it may send its body, or speaks HTTP/1.0', () => {
+    for (const bits of [STAYS | RequestBit.asksContinue, STAYS | RequestBit.http10]) {
+      exchangeOf({ bodyFollows: true, bits }).begin(200, '', ['content-length', '0']);
+    }
+    expect(wire()).toBe('HTTP/1.1 200 OK\ncontent-length: 0\nconnection: close\n\n'.repeat(2));
+  });
+
   it('ends without a last piece too', () => {
     const exchange = exchangeOf({ bits: 0 });
     exchange.begin(200, '', []);

@@ -145,7 +145,15 @@ describe('why a body was cut', () => {
     ['HTTP_REFUSED', '400 It is no chunk.', { reason: 'malformed', status: 400, why: 'It is no chunk' }],
     ['MEMORY_LIMIT', '503 Later', { reason: 'limit', status: 503, why: 'Later' }],
     ['SOCKET_ERROR', '', { reason: 'client', status: 0, why: 'the socket failed' }],
-    ['WORKER_DIED', '', { reason: 'server', status: 0, why: 'the worker that owned the connection has died' }],
+    [
+      'WORKER_DIED',
+      '',
+      {
+        reason: 'server',
+        status: 0,
+        why: 'the worker that owned the connection has died, or a process that held something for it',
+      },
+    ],
     ['CALLBACK_FAILED', 'no status', { reason: 'server', status: 0, why: 'a callback for this connection failed' }],
   ] as const)('%s %s', (code, message, cut) => {
     expect(cutOf(CloseCode[code], message)).toEqual(cut);

@@ -209,6 +209,17 @@ describe('a request', () => {
     await client.close();
   });
 
+  it('that is answered while its body comes leaves the connection open', async () => {
+    const { client } = await connect();
+    const body = 'x'.repeat(300_000);
+    for (let i = 0; i < 3; i++) {
+      const answer = await client.send(post('/echo', body)).answer();
+      expect(answer.headers['connection']).toBe(undefined);
+      expect(answer.body === body).toBe(true);
+    }
+    await client.close();
+  });
+
   it('cut anywhere is the same', async () => {
     const { client } = await connect();
     const text = post('/mirror', 'some body', 'X-A: b');
