@@ -44,6 +44,10 @@ export class WorkersAsOwners implements ConnectionOwners {
     return { listeners, give, take };
   }
 
+  furtherSockets(port: number): readonly number[] {
+    return this.#further.flatMap((sockets) => sockets[port]?.descriptor ?? []);
+  }
+
   accept(): void {
     const { region, notifyManager } = this.#parts;
     for (const bound of this.#allFurther()) if (!isDatagram(bound)) listenOn(bound);

@@ -12,23 +12,13 @@ import { addHistograms, bucketBounds, type Histogram, ProcessRecord } from '../m
 import { endReasons, type Region } from '../memory/region.js';
 import type { TaskCounts } from '../messaging/task-queue.js';
 import { processUsage } from '../os/other-process.js';
+import type { DatagramDrops } from '../os/socket-buffers.js';
 import { sharedObjects } from '../shared/registry.js';
 import type { NamedJobs, ServerStatus } from './controlled.js';
+import { counter, gauge, histogram, type Labels, type MetricFamily, type Sample, sample } from './metric-family.js';
 import { type ClusterJobStats, readCloseCodes, readStats, type WorkerInfo } from './stats.js';
 
-export type Labels = Readonly<Record<string, string>>;
-
-export interface Sample {
-  readonly labels: Labels;
-  readonly value: number | Histogram;
-}
-
-export interface MetricFamily {
-  readonly name: string;
-  readonly help: string;
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly samples: readonly Sample[];
-}
+export type { Labels, MetricFamily, Sample } from './metric-family.js';
 
 export interface MetricSources {
   readonly region: Region;
@@ -37,27 +27,18 @@ export interface MetricSources {
   readonly status: ServerStatus;
   readonly tasks: TaskCounts;
   readonly messageCount: number;
+  readonly drops: readonly DatagramDrops[];
 }
-
-type Family = (name: string, help: string, ...samples: (Sample | undefined)[]) => MetricFamily;
-
-const family =
-  (type: MetricFamily['type']): Family =>
-  (name, help, ...samples) => ({
-    name: `tswoole_${name}`,
-    help,
-    type,
-    samples: samples.filter((sample) => sample !== undefined),
-  });
-const counter = family('counter');
-const gauge = family('gauge');
-const histogram = family('histogram');
-const sample = (value: number | Histogram, labels: Labels = {}): Sample => ({ labels, value });
 
 export function readMetrics(sources: MetricSources): MetricFamily[] {
   return [
     ...ofServer(sources),
     ...ofReactors(sources),
+    counter(
+      'datagrams_dropped_total',
+      'UDP: datagrams that the kernel has dropped, because its receive buffer was full (Linux).',
+      ...sources.drops.map(({ port, count }) => sample(count, { port: String(port) })),
+    ),
     ...ofWebSockets(sources),
     ...ofCluster(sources),
     ...ofSharedObjects(),

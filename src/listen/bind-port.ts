@@ -17,6 +17,7 @@ import {
   setTcpSettings,
   type TcpSettings,
 } from '../os/socket.js';
+import { type Shortfall, type SocketBuffers, setSocketBuffers } from '../os/socket-buffers.js';
 import { SyscallError } from '../os/syscall-error.js';
 import type { Activation } from './activation.js';
 import { findPortHolder } from './port-holder.js';
@@ -40,9 +41,11 @@ export interface BoundPort extends ListeningPort {
   readonly backlog: number;
   /** The parent has created the socket, and removes its file. */
   readonly isInherited: boolean;
+  /** Buffers for which the kernel has given less than was wanted. */
+  readonly short?: readonly Shortfall[];
 }
 
-export interface WantedPort extends TcpSettings {
+export interface WantedPort extends TcpSettings, SocketBuffers {
   readonly type: SocketType;
   readonly host: string;
   readonly port: number;
@@ -56,7 +59,9 @@ export async function bindPort(wanted: WantedPort, reusePort = false, activation
   const { type, host, port, backlog } = wanted;
   const proxied = wanted.proxyProtocol.length > 0;
   const inherited = activation && (await claim(activation, wanted));
-  if (inherited !== undefined) return { ...inherited, backlog, proxied, isInherited: true };
+  if (inherited !== undefined) {
+    return { ...inherited, backlog, proxied, isInherited: true, short: setBuffers(inherited, wanted) };
+  }
   if (type === 'unix' || type === 'unix-dgram') {
     return { ...bindPath(type, resolve(wanted.path), backlog), proxied, isInherited: false };
   }
@@ -74,6 +79,7 @@ export async function bindPort(wanted: WantedPort, reusePort = false, activation
       backlog,
       proxied,
       isInherited: false,
+      short: setBuffers({ type, descriptor }, wanted),
     };
   } catch (error) {
     throw explain(error, host, port);
@@ -86,6 +92,11 @@ async function claim(activation: Activation, wanted: WantedPort): Promise<Adopte
   const inherited = activation.claim({ ...wanted, host: address });
   if (inherited?.type === 'tcp') setTcpSettings(inherited.descriptor, wanted);
   return inherited;
+}
+
+/** A unix socket has no buffers of its own: what is sent counts for its sender. */
+function setBuffers({ type, descriptor }: Pick<AdoptedSocket, 'type' | 'descriptor'>, wanted: WantedPort): Shortfall[] {
+  return type === 'tcp' || type === 'udp' ? setSocketBuffers(descriptor, wanted) : [];
 }
 
 /** Datagrams arrive without listening or accepting. */

@@ -2,20 +2,33 @@
 import { Activation } from '../listen/activation.js';
 import { type BoundPort, bindPort, isDatagram, listenOn, unbindPort } from '../listen/bind-port.js';
 import type { ResolvedListen } from '../options/index.js';
+import { type DatagramDrops, droppedDatagrams, type Shortfall } from '../os/socket-buffers.js';
+import type { Log } from '../util/log.js';
 
 export class BoundPorts {
   readonly #listens: readonly ResolvedListen[];
   readonly #reusePort: boolean;
+  readonly #log: Log;
   #bound: BoundPort[] = [];
 
-  constructor(listens: readonly ResolvedListen[], reusePort: boolean) {
+  constructor(listens: readonly ResolvedListen[], reusePort: boolean, log: Log) {
     this.#listens = listens;
     this.#reusePort = reusePort;
+    this.#log = log;
   }
 
   /** By listen port. */
   get all(): readonly BoundPort[] {
     return this.#bound;
+  }
+
+  /** What the kernel has dropped of each port of UDP. @param further sockets of a port, beside its own */
+  drops(further: (index: number) => readonly number[]): DatagramDrops[] {
+    return this.#bound.flatMap(({ type, port, descriptor }, index) => {
+      if (type !== 'udp') return [];
+      const sockets = [descriptor, ...further(index)];
+      return [{ port, count: sockets.reduce((sum, socket) => sum + droppedDatagrams(socket), 0) }];
+    });
   }
 
   /** By listen port; −1 for a stream. */
@@ -27,9 +40,20 @@ export class BoundPorts {
   async bind(): Promise<void> {
     const activation = Activation.take();
     for (const listen of this.#listens) {
-      this.#bound.push(await bindPort(listen, this.#reusePort, activation));
+      const bound = await bindPort(listen, this.#reusePort, activation);
+      this.#bound.push(bound);
+      for (const short of bound.short ?? []) this.#tellShort(bound, short);
     }
     activation.refuseRest(this.#listens);
+  }
+
+  #tellShort({ port }: BoundPort, { option, wanted, granted }: Shortfall): void {
+    const limit = option === 'kernelReceiveBufferSize' ? 'net.core.rmem_max' : 'net.core.wmem_max';
+    this.#log.warn(`the kernel gives less than ${option} asks for: raise ${limit} by sysctl`, {
+      port,
+      wanted,
+      granted,
+    });
   }
 
   /** Clients can connect. */

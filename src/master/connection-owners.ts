@@ -6,6 +6,8 @@ export interface ConnectionOwners {
   start(ports: readonly ListeningPort[]): Promise<void>;
   /** Resolves when the owners could take connections. */
   ready(): Promise<void>;
+  /** Sockets of a listen port that some owners have, beside the one of the port. Missing: there are none. */
+  furtherSockets?(port: number): readonly number[];
   /** Clients may come: every worker is ready, the ports listen. */
   accept(): void;
   /** No client is accepted any more. */

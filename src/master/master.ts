@@ -29,6 +29,7 @@ import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { createSharedFile } from '../os/memory.js';
 import { becomeSubreaper } from '../os/process.js';
+import type { DatagramDrops } from '../os/socket-buffers.js';
 import { ourArena } from '../shared/objects.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
@@ -111,7 +112,7 @@ export class Master {
     this.#overflow = createSharedFile('tswoole data', 0);
     this.#settings = shareText('tswoole settings', parts.settings);
     this.#board = new WorkerBoard(region);
-    this.#ports = new BoundPorts(listens, options.reusePort);
+    this.#ports = new BoundPorts(listens, options.reusePort, log);
     const links = linksOf({ region, bells: this.#bells, peer: peerOfMaster(region.shape) });
     this.outbox = createOutbox(region, links, options, listens, false);
     const notify = (message: MasterToManager): boolean => this.#manager.send(message);
@@ -170,6 +171,11 @@ export class Master {
   }
 
   // ——— start ———
+
+  /** UDP: what the kernel has dropped, by listen port. */
+  get datagramDrops(): DatagramDrops[] {
+    return this.#ports.drops((index) => this.#owners.furtherSockets?.(index) ?? []);
+  }
 
   /**
    * Resolves when every worker is ready and clients can connect. When it rejects, nothing is left running; with

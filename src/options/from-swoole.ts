@@ -93,6 +93,8 @@ const turns: Readonly<Record<string, Turn>> = {
   max_conn: same('maxConnections'),
   backlog: same('backlog'),
   socket_buffer_size: same('sendBufferSize'),
+  kernel_socket_recv_buffer_size: same('kernelReceiveBufferSize'),
+  kernel_socket_send_buffer_size: same('kernelSendBufferSize'),
   output_buffer_size: same('sendBufferSize'),
   buffer_output_size: same('sendBufferSize'),
   buffer_high_watermark: same('highWatermark'),
@@ -228,8 +230,6 @@ export const unused: Readonly<Record<string, string>> = {
   http_parse_post: 'forms are parsed on demand: req.form()',
   http_parse_files: 'forms are parsed on demand: req.form()',
   upload_tmp_dir: 'files of forms are in the temporary folder of the system; req.form({ folder }) names another one',
-  kernel_socket_recv_buffer_size: NOT_YET,
-  kernel_socket_send_buffer_size: NOT_YET,
 };
 
 /**

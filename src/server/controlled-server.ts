@@ -182,6 +182,7 @@ export class ControlledServer implements Controlled {
       status: this.status(),
       tasks: messaging?.queue.counts() ?? NO_TASKS,
       messageCount: messaging?.messageCount ?? 0,
+      drops: this.#parts.master.datagramDrops,
     });
   }
 

@@ -10,7 +10,7 @@ import type { TaskCounts } from '../../src/messaging/task-queue.js';
 import { testShape } from '../helpers/test-shape.js';
 
 const read = (region: Region): MetricFamily[] =>
-  readMetrics({ region, workers: [], status: {} as ServerStatus, tasks: {} as TaskCounts, messageCount: 0 });
+  readMetrics({ region, workers: [], status: {} as ServerStatus, tasks: {} as TaskCounts, messageCount: 0, drops: [] });
 
 describe('the metrics of a cluster', () => {
   const isOfCluster = ({ name }: MetricFamily): boolean => name.startsWith('tswoole_cluster_');

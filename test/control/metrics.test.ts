@@ -67,7 +67,14 @@ describe('the figures of a server', () => {
     cluster: { queues: [{ name: 'mail', isWorked: true, waiting: 41, delayed: 42, running: 43, done: 44, dead: 45 }] },
   };
   const workers = readEveryWorker(region);
-  const sources = { region, workers, tasks, messageCount: 31, status: status as unknown as ServerStatus };
+  const sources = {
+    region,
+    workers,
+    tasks,
+    messageCount: 31,
+    drops: [{ port: 9501, count: 32 }],
+    status: status as unknown as ServerStatus,
+  };
   const reactors = new ReactorBoard(region);
   for (const index of Object.values(ReactorCounter)) reactors.add(1, index, 100 + index);
   declareSharedObjects();

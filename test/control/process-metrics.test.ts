@@ -32,7 +32,7 @@ beforeEach(() => {
 
 const families = (status: Partial<ServerStatus> = {}): MetricFamily[] =>
   readMetrics({
-    ...{ region, workers: readEveryWorker(region), messageCount: 9 },
+    ...{ region, workers: readEveryWorker(region), messageCount: 9, drops: [] },
     ...{ status: status as ServerStatus, tasks: tasks as TaskCounts },
   });
 

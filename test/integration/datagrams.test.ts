@@ -9,8 +9,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { encodeUnixAddress, LONGEST_SOCKADDR_BYTES } from '../../src/os/address.js';
 import { addressOf, allocateStable } from '../../src/os/libc.js';
 import { bindUnix, closeDescriptor, receiveFrom, sendTo } from '../../src/os/socket.js';
-import { endServers, poll, startServer } from '../helpers/server-process.js';
+import { endServers, IS_BASE, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
+import { tswoole } from '../helpers/tswoole.js';
 
 const sockets: Socket[] = [];
 afterEach(async () => {
@@ -30,6 +31,11 @@ async function ask(socket: Socket, port: number, data: string | Buffer): Promise
   const answer = once(socket, 'message', { signal: AbortSignal.timeout(5000) });
   socket.send(data, port, socket.address().family === 'IPv6' ? '::1' : '127.0.0.1');
   return String((await answer)[0]);
+}
+
+async function adminOf(server: ServerProcess): Promise<string> {
+  const { out } = await tswoole(server, 'status', String(server.masterPid), '--json');
+  return (JSON.parse(out) as { status: { admin: string } }).status.admin;
 }
 
 const small = { workerNum: 1, reactorNum: 1 };
@@ -52,6 +58,27 @@ describe.each(['epoll', 'poll'])('UDP, backend %s', (reactorBackend) => {
       const data = randomBytes(size);
       expect(await ask(client, server.port, data)).toBe(hash(data));
     }
+  });
+});
+
+describe('datagrams for which the kernel has no room', () => {
+  it('are counted, and kernelReceiveBufferSize says how many that are', async () => {
+    const options = { ...small, type: 'udp', admin: 0, kernelReceiveBufferSize: '4k' };
+    const server = await startServer('datagrams.js', { options });
+    const [client, url] = [await open(), await adminOf(server)];
+    await ask(client, server.port, 'who');
+    const reader = IS_BASE ? server.worker(0)?.pid : server.masterPid;
+    server.signal('SIGSTOP', reader);
+    const SENT = 100;
+    for (let i = 0; i < SENT; i++) client.send('x', server.port, '127.0.0.1');
+    await new Promise<void>((resolve) => client.send('the last one', server.port, '127.0.0.1', () => resolve()));
+    server.signal('SIGCONT', reader);
+    await poll('each is counted', async () => {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      const figure = (name: string): number => Number(new RegExp(`^${name}\\{.*\\} (\\d+)$`, 'm').exec(text)?.[1]);
+      const dropped = figure('tswoole_datagrams_dropped_total');
+      return dropped > 0 && figure('tswoole_packets_total') + dropped === 1 + SENT + 1;
+    });
   });
 });
 

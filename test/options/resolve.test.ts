@@ -31,6 +31,8 @@ const tcp = {
   userTimeoutMs: 0,
   deferAccept: false,
   fastOpen: 0,
+  kernelReceiveBufferSize: 0,
+  kernelSendBufferSize: 0,
 };
 
 const operation = {
