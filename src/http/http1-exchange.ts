@@ -2,6 +2,7 @@
  * A request that came over HTTP/1, and its answer: the head's bytes go to the wire as they are built here. Runs in
  * a worker.
  */
+
 import { ServerError } from '../errors/index.js';
 import { AnswerFlag, JoinAs, RequestBit, RequestFlag } from '../ipc/frame.js';
 import { bitsOf, headBytesOf, methodOf, targetEndOf, targetStartOf, ticketOf } from '../ipc/frames/http.js';
@@ -11,6 +12,7 @@ import type { Forwarded } from '../protocol/http/forwarded.js';
 import { methods } from '../protocol/http/methods.js';
 import { CONTINUE } from '../protocol/http/plain-answer.js';
 import { isAscii } from '../util/ascii.js';
+import { copyBytes } from '../util/copy-bytes.js';
 import { readLatin1 } from '../util/latin1.js';
 import { afterGone } from '../util/pause.js';
 import type { AnswerFrames } from './answer-frames.js';
@@ -93,7 +95,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.#second = second;
     this.head = readLatin1(bytes, at, headEnd);
     if (flags & RequestFlag.bodyFollows) this.#body = new StreamedBody(this, this.#has(RequestBit.asksContinue));
-    else this.#body = headEnd === end ? noBody : new WholeBody(Buffer.from(bytes.subarray(headEnd, end)));
+    else this.#body = headEnd === end ? noBody : new WholeBody(copyBytes(bytes, headEnd, end));
   }
 
   get isHttp2(): boolean {

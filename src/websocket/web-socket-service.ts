@@ -7,6 +7,7 @@ import { isUtf8 } from 'node:buffer';
 import { ClosingFlag, detailOf, Event, flagsOf, MessageFlag, PieceFlag, Request, typeOf } from '../ipc/frame.js';
 import { requestFrame } from '../ipc/request-frame.js';
 import type { RingReader } from '../ipc/ring.js';
+import { copyBytes } from '../util/copy-bytes.js';
 import { readLatin1 } from '../util/latin1.js';
 import { isThenable } from '../util/thenable.js';
 import { readUtf8 } from '../util/utf8.js';
@@ -81,7 +82,7 @@ export class WebSocketService implements FrameService<string | Buffer> {
     const flags = this.#flags;
     if (flags === MessageFlag.ascii) return readLatin1(bytes, at, end);
     if (flags === 0) return readUtf8(bytes, at, end);
-    return Buffer.from(bytes.subarray(at, end));
+    return copyBytes(bytes, at, end);
   }
 
   deliver(data: string | Buffer): boolean {

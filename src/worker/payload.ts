@@ -1,11 +1,10 @@
 /** Copies the payload of the frame at the front of a ring. Runs in a worker. */
 import type { RingReader } from '../ipc/ring.js';
+import { copyBytes } from '../util/copy-bytes.js';
 
 export function copyPayload(ring: RingReader): Buffer {
   const { length, payloadAt } = ring;
-  const copy = Buffer.allocUnsafe(length);
-  ring.bytes.copy(copy, 0, payloadAt, payloadAt + length);
-  return copy;
+  return copyBytes(ring.bytes, payloadAt, payloadAt + length);
 }
 
 /** UTF-8. */
