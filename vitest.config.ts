@@ -52,6 +52,7 @@ const inBase = [
     'ticks',
     'times',
     'tls',
+    'tls-tickets',
     'unix',
     'uploads',
     'wall-clock',

@@ -54,7 +54,7 @@ export async function runBaseWorker<C extends UserConnection>(place: BaseWorkerP
     bells,
     reactorOptions: forReactor,
     dispatchMode: options.dispatchMode,
-    modules: await loadModules(forReactor.ports, options.dispatchMode),
+    modules: await loadModules(forReactor.ports, options.dispatchMode, region),
     ports,
     closesPorts: alone === undefined,
     maxConnections: options.maxConnections,

@@ -3,6 +3,12 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContext, type TlsOptions } from 'node:tls';
 import { ServerError } from '../errors/index.js';
 import { isPem, type ResolvedTls, type ResolvedTlsKeys } from '../options/tls.js';
+import { ticketKeysFor } from './ticket-keys.js';
+
+/** Sessions are resumed within it only. */
+export const SESSION_ID_CONTEXT = 'tswoole';
+
+const noSecret = new Uint8Array(0);
 
 export interface LoadedTls {
   /** For a server of Node's `tls`. */
@@ -10,19 +16,29 @@ export interface LoadedTls {
   readonly sni: readonly (readonly [name: string, context: SecureContext])[];
 }
 
-/** Reads all files, as they are now. @throws ServerError ERR_TLS_FILE, ERR_TLS_KEYS */
-export function loadTls(tls: ResolvedTls): LoadedTls {
+/**
+ * Reads all files, as they are now.
+ * @param secret from which the keys of session tickets follow; missing: each context has keys of its own
+ * @throws ServerError ERR_TLS_FILE, ERR_TLS_KEYS
+ */
+export function loadTls(tls: ResolvedTls, secret: Uint8Array = noSecret): LoadedTls {
   const { alpn, requestCert, rejectUnauthorized, minVersion, maxVersion, ciphers, handshakeTimeoutMs } = tls;
   const common = {
     minVersion,
     maxVersion,
+    // Node would take one from the command line of the process.
+    sessionIdContext: SESSION_ID_CONTEXT,
     ...(tls.ca !== undefined && { ca: read(tls.ca) }),
     ...(ciphers !== undefined && { ciphers }),
   };
-  const own = { ...common, ...keysOf(tls) };
+  const withTickets = (name: string, options: TlsOptions): TlsOptions => {
+    const ticketKeys = ticketKeysFor(secret, [name, options, requestCert, rejectUnauthorized]);
+    return ticketKeys === undefined ? options : { ...options, ticketKeys };
+  };
+  const own = withTickets('', { ...common, ...keysOf(tls) });
   contextOf('', tls, own);
   const sni = Object.entries(tls.sni).map(([name, keys]) => {
-    return [name, contextOf(name, keys, { ...common, ...keysOf(keys) })] as const;
+    return [name, contextOf(name, keys, withTickets(name, { ...common, ...keysOf(keys) }))] as const;
   });
   const who = { requestCert, rejectUnauthorized, handshakeTimeout: handshakeTimeoutMs };
   return { options: { ...own, ...who, ...(alpn.length > 0 && { ALPNProtocols: [...alpn] }) }, sni };

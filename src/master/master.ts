@@ -22,6 +22,7 @@ import type { Outbox } from '../ipc/outbox.js';
 import { logRefused } from '../ipc/refused-client.js';
 import { shareText } from '../ipc/shared-text.js';
 import { createFramer } from '../listen/create-framer.js';
+import { renewTicketSecret } from '../listen/ticket-keys.js';
 import { WorkerBoard, WorkerField } from '../memory/boards.js';
 import { peerOfMaster, processNum } from '../memory/layout.js';
 import { Region } from '../memory/region.js';
@@ -185,6 +186,7 @@ export class Master {
     process.on('exit', () => this.#endAtOnce());
     for (const outcome of [this.#ready, this.#startEnded]) outcome.promise.catch(() => {}); // if unawaited
     try {
+      this.#renewTickets();
       await this.#unlessEnded(this.#checkModules());
       await this.#unlessEnded(this.#ports.bind());
       this.region.ports = this.#ports.all.map((bound) => bound.port);
@@ -291,10 +293,18 @@ export class Master {
     }
   }
 
+  /** Whose ports speak TLS: session tickets given until now are good no more. */
+  #renewTickets(): void {
+    if (this.region.shape.tlsSlots > 0) renewTicketSecret(this.region);
+  }
+
   // ——— requests of users and signals ———
 
   reload(tasksOnly = false, request = 0): void {
-    if (!tasksOnly) this.#owners.renew();
+    if (!tasksOnly) {
+      this.#renewTickets();
+      this.#owners.renew();
+    }
     this.#reloads.ask(tasksOnly, request);
   }
 

@@ -36,6 +36,7 @@ export const endReasons = [
 ] as const;
 export type EndReason = (typeof endReasons)[number];
 export const MAX_PORTS = 256;
+const TICKET_SECRET_BYTES = 32;
 
 /** The first 4 KiB. */
 const header = layoutRecord(
@@ -79,6 +80,8 @@ const header = layoutRecord(
     wallOffset: float64(),
     /** See `cluster-record.ts`. */
     cluster: float64(16),
+    /** See `listen/ticket-keys.ts`. */
+    ticketSecret: int32(TICKET_SECRET_BYTES / 4),
   },
   HEADER_BYTES,
 ).at;
@@ -165,6 +168,11 @@ export class Region {
   /** The place of the `ClusterRecord`. */
   get clusterIndex(): number {
     return header.cluster;
+  }
+
+  /** From which the keys of TLS session tickets follow; zeros where no port speaks TLS. Written by the master. */
+  get ticketSecret(): Buffer {
+    return this.bytes.subarray(header.ticketSecret * 4, header.ticketSecret * 4 + TICKET_SECRET_BYTES);
   }
 
   get managerPid(): number {

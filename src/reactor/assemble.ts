@@ -28,10 +28,14 @@ export interface ReactorModules {
 }
 
 /** @throws ServerError when a user module or a certificate cannot be used */
-export async function loadModules(ports: readonly PortOptions[], dispatchMode: DispatchMode): Promise<ReactorModules> {
+export async function loadModules(
+  ports: readonly PortOptions[],
+  dispatchMode: DispatchMode,
+  region: Region,
+): Promise<ReactorModules> {
   const dispatch = typeof dispatchMode === 'string' ? undefined : await loadDispatch(dispatchMode.module);
   const framings = await Promise.all(ports.map((port) => loadFraming(port, dispatch !== undefined)));
-  const certificates = ports.map(({ tls }) => (tls === null ? undefined : loadTls(tls)));
+  const certificates = ports.map(({ tls }) => (tls === null ? undefined : loadTls(tls, region.ticketSecret)));
   return { dispatch, framings, certificates };
 }
 

@@ -47,7 +47,7 @@ async function run(): Promise<void> {
     options: data.options,
     strategy: strategyOf(data.dispatchMode),
     takesDatagrams: data.id === 0,
-    modules: await loadModules(data.options.ports, data.dispatchMode),
+    modules: await loadModules(data.options.ports, data.dispatchMode, region),
     createPoller: (handler) => {
       poller = createBlockingPoller(data.backend, {
         ready: (token, descriptor, events) => handler.ready(token, descriptor, events),

@@ -114,7 +114,8 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   const common = { context, ending, sending, reading, protocols, inflight, slots, plain, rooms };
   const roomAnswers = new RoomAnswers(context, rooms);
   const { certificates } = parts;
-  const admission = new Admission({ ...common, poller, strategy, view, certificates, onRefused });
+  const { ticketSecret } = region;
+  const admission = new Admission({ ...common, poller, strategy, view, certificates, ticketSecret, onRefused });
   const requests: Requests = new Requests({ ...parts, ...common, admission, roomAnswers });
   const { speeches } = requests;
   ending.onReleased = (connection) => {

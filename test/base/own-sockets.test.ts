@@ -85,7 +85,7 @@ const start = async (
     ...{ id: 0, lane, region, bells, turns, closesPorts },
     ...{ reactorOptions: forReactor, dispatchMode: options.dispatchMode, ports: [port] },
     ...{ maxConnections: 100, reusePort: false },
-    modules: await loadModules(forReactor.ports, options.dispatchMode),
+    modules: await loadModules(forReactor.ports, options.dispatchMode, region),
     handOver: withHandOver ? { give: pair[0], take: pair[1] } : undefined,
     log: new Log({ role: 'worker 0', level: 'debug', write: (line) => log.push(line) }),
     ...more,
@@ -176,7 +176,7 @@ describe('one of several workers', () => {
 
   /** The workers of four clients that worker 1 has accepted. */
   const workersOf = async (dispatchMode: 'least-connections' | 'fd-mod'): Promise<unknown[]> => {
-    const modules = await loadModules(forReactor.ports, dispatchMode);
+    const modules = await loadModules(forReactor.ports, dispatchMode, region);
     const { sockets, leave } = await start(0, false, true, { id: 1, dispatchMode, modules, reusePort: true });
     sockets.attach();
     for (let i = 0; i < 4; i++) await dial();
@@ -205,7 +205,7 @@ describe('a worker whose turn it is not', () => {
     region.accepting = true;
     const board = new WorkerBoard(region);
     for (const worker of [0, 1]) board.setField(worker, WorkerField.pid, process.pid);
-    const modules = await loadModules(forReactor.ports, options.dispatchMode);
+    const modules = await loadModules(forReactor.ports, options.dispatchMode, region);
     const { sockets, leave } = await start(0, false, true, { id: 1, modules });
     sockets.attach();
     new ReactorBoard(region).addConnections(1, 1);

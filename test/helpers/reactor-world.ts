@@ -208,6 +208,7 @@ export class ReactorWorld {
     this.admission = new Admission({
       ...{ context, ending, sending, reading, strategy, view, slots: this.slots, protocols: this.protocols },
       ...{ plain: this.transport, encrypted: this.transport, poller: noPoller, certificates: [undefined] },
+      ticketSecret: region.ticketSecret,
       onRefused: (_sessionId, code, message) => this.refused.push([code, message]),
     });
     this.roomAnswers = new RoomAnswers(context, this.rooms);

@@ -20,6 +20,7 @@ describe('certificates', () => {
       options: {
         ...{ cert: textOf(own.cert), key: textOf(own.key), minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3' },
         ...{ requestCert: false, rejectUnauthorized: false, handshakeTimeout: 10_000 },
+        sessionIdContext: 'tswoole',
       },
       sni: [],
     });

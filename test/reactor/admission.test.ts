@@ -52,6 +52,9 @@ function fakeGate(which: 'handshake' | 'header', parts: unknown) {
 vi.mock('../../src/reactor/admission/handshake.js', () => ({
   handshakeGate: (_loaded: unknown, _tls: unknown, parts: unknown) => fakeGate('handshake', parts),
 }));
+vi.mock('../../src/listen/tls-material.js', () => ({
+  loadTls: (tls: unknown, secret: Buffer) => ({ of: tls, secretBytes: secret.length }),
+}));
 vi.mock('../../src/reactor/admission/proxy-header.js', () => ({
   ProxyHeaderGate: class {
     constructor(parts: unknown) {
@@ -90,6 +93,7 @@ function open(port: Partial<PortOptions> = {}, options: Partial<ReactorOptions> 
       remove: (...given) => void watched.push(['remove', ...given]),
     },
     certificates: [port.tls ? ({} as LoadedTls) : undefined],
+    ticketSecret: world.region.ticketSecret,
     onRefused: (...given) => refused.push(given),
   });
   const connections = (): Connection[] => context.connections.list();
@@ -416,7 +420,7 @@ describe('gates', () => {
 
   it('take new certificates', () => {
     open({ tls }).admission.renewTls();
-    expect(gates.calls).toEqual([['handshake', 'renew', tls]]);
+    expect(gates.calls).toEqual([['handshake', 'renew', { of: tls, secretBytes: 32 }]]);
     open().admission.renewTls();
     expect(gates.calls).toHaveLength(1);
   });

@@ -4,7 +4,7 @@
  */
 import type { Arrival } from '../../ipc/arrival.js';
 import { CloseCode, Event } from '../../ipc/frame.js';
-import type { LoadedTls } from '../../listen/tls-material.js';
+import { type LoadedTls, loadTls } from '../../listen/tls-material.js';
 import { ReactorCounter, WorkerField } from '../../memory/boards.js';
 import { SlotFlag } from '../../memory/connection-table.js';
 import { AF_UNIX } from '../../os/constants.js';
@@ -39,6 +39,8 @@ export interface AdmissionParts {
   readonly plain: Transport;
   /** By listen port; undefined where it speaks plain. */
   readonly certificates: readonly (LoadedTls | undefined)[];
+  /** See `listen/ticket-keys.ts`. */
+  readonly ticketSecret: Buffer;
   onRefused(sessionId: number, code: number, message: string): void;
 }
 
@@ -95,7 +97,7 @@ export class Admission {
   /** For clients that come from now on. @throws ServerError ERR_TLS_* */
   renewTls(): void {
     this.#parts.context.options.ports.forEach(({ tls }, port) => {
-      if (tls !== null) this.#gates[port]?.tlsHandshake?.renew(tls);
+      if (tls !== null) this.#gates[port]?.tlsHandshake?.renew(loadTls(tls, this.#parts.ticketSecret));
     });
   }
 
@@ -268,12 +270,13 @@ export class Admission {
   }
 
   #tlsHandshakeGate(port: number): HandshakeGate | undefined {
-    const { context, poller, onRefused, certificates } = this.#parts;
+    const { context, poller, onRefused, certificates, ticketSecret } = this.#parts;
     const loaded = certificates[port];
     const tls = context.options.ports[port]?.tls;
     if (loaded === undefined || !tls) return undefined;
     return handshakeGate(loaded, tls, {
       poller,
+      load: () => loadTls(tls, ticketSecret),
       newToken: () => this.#newToken(),
       refuse: (arrival, why) => {
         onRefused(0, CloseCode.TLS_HANDSHAKE, why);

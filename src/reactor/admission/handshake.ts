@@ -3,7 +3,7 @@
  * the environment asks for it. Runs in the reactor.
  */
 import type { Arrival } from '../../ipc/arrival.js';
-import { type LoadedTls, loadTls } from '../../listen/tls-material.js';
+import type { LoadedTls } from '../../listen/tls-material.js';
 import type { ResolvedTls } from '../../options/tls.js';
 import { opensslIsUsable } from '../../os/openssl.js';
 import type { Poller } from '../../os/poller.js';
@@ -18,8 +18,8 @@ import { OpensslHandshakeGate } from './openssl-handshake.js';
 const ENGINE = 'TSWOOLE_TLS_ENGINE';
 
 export interface HandshakeGate extends AdmissionGate {
-  /** Reads the certificates again, for clients that come from now on. @throws ServerError ERR_TLS_* */
-  renew(tls: ResolvedTls): void;
+  /** For clients that come from now on. */
+  renew(loaded: LoadedTls): void;
   /** @returns false: the token is not one of this gate's */
   ready(token: number): boolean;
   owns(token: number): boolean;
@@ -27,6 +27,8 @@ export interface HandshakeGate extends AdmissionGate {
 
 export interface HandshakeParts {
   readonly poller: Poller;
+  /** Reads the certificates again. @throws ServerError ERR_TLS_* */
+  load(): LoadedTls;
   /** Not in use by another gate, and out of the range of slots and datagrams. */
   newToken(): number;
   /** The gate has forgotten the client, and its descriptor is closed. */
@@ -41,10 +43,10 @@ export function handshakeGate(loaded: LoadedTls, tls: ResolvedTls, parts: Handsh
     const { handshakeTimeoutMs } = tls;
     if (contexts !== undefined) return new OpensslHandshakeGate({ ...parts, contexts, transport, handshakeTimeoutMs });
   }
-  const { poller, refuse } = parts;
+  const { poller, load, refuse } = parts;
   poller.leaveWaitingToNode?.();
   return new NodeHandshakeGate({
-    loaded: loadTls(tls), // contexts that OpenSSL was given are not to be given to a server of Node's
+    loaded: load(), // contexts that OpenSSL was given are not to be given to a server of Node's
     transport: new NodeTlsTransport(),
     abandon: (descriptor) => poller.abandon(descriptor),
     refuse,

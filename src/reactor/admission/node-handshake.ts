@@ -5,8 +5,7 @@
 import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Arrival } from '../../ipc/arrival.js';
-import { type LoadedTls, loadTls } from '../../listen/tls-material.js';
-import type { ResolvedTls } from '../../options/tls.js';
+import type { LoadedTls } from '../../listen/tls-material.js';
 import type { PendingRecord, Snapshot } from '../handoff/snapshot.js';
 import { TlsStream } from '../transport/tls-stream.js';
 import type { Transport } from '../transport/transport.js';
@@ -41,8 +40,8 @@ export class NodeHandshakeGate implements AdmissionGate {
     this.#server = this.#createServer(parts.loaded);
   }
 
-  renew(tls: ResolvedTls): void {
-    this.#server = this.#createServer(loadTls(tls));
+  renew(loaded: LoadedTls): void {
+    this.#server = this.#createServer(loaded);
   }
 
   /** Node watches the descriptors itself. */

@@ -3,8 +3,7 @@
  * reactor.
  */
 import type { Arrival } from '../../ipc/arrival.js';
-import { loadTls } from '../../listen/tls-material.js';
-import type { ResolvedTls } from '../../options/tls.js';
+import type { LoadedTls } from '../../listen/tls-material.js';
 import { type Poller, READABLE, WRITABLE } from '../../os/poller.js';
 import { closeDescriptor } from '../../os/socket.js';
 import { TlsContexts } from '../transport/openssl/tls-contexts.js';
@@ -47,8 +46,8 @@ export class OpensslHandshakeGate implements AdmissionGate {
     this.#contexts = parts.contexts;
   }
 
-  renew(tls: ResolvedTls): void {
-    this.#contexts = new TlsContexts(loadTls(tls));
+  renew(loaded: LoadedTls): void {
+    this.#contexts = new TlsContexts(loaded);
   }
 
   get waiting(): number {

@@ -1,6 +1,6 @@
 /** The certificates of one listen port as OpenSSL knows them, chosen by the name a client asks for. Runs in the reactor. */
 import { createSecureContext, type SecureContext } from 'node:tls';
-import type { LoadedTls } from '../../../listen/tls-material.js';
+import { type LoadedTls, SESSION_ID_CONTEXT } from '../../../listen/tls-material.js';
 import {
   contextAddress,
   loadOpenSsl,
@@ -19,8 +19,7 @@ interface NamedContext {
   readonly address: number;
 }
 
-/** Sessions are resumed within it only. */
-const SESSION_ID_CONTEXT = Buffer.from('tswoole');
+const sessionIdContext = Buffer.from(SESSION_ID_CONTEXT);
 
 /**
  * Options and files are read by Node's `tls.createSecureContext`. New certificates are a new `TlsContexts`; sessions keep
@@ -69,7 +68,7 @@ function prepare(context: SecureContext, { options }: LoadedTls): number {
   if (openssl.SSL_CTX_get0_certificate(address) === 0) throw new Error('an SSL_CTX does not have its certificate');
   openssl.SSL_CTX_ctrl(address, SSL_CTRL_MODE, SSL_MODE_RELEASE_BUFFERS, 0);
   openssl.SSL_CTX_set_options(address, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  openssl.SSL_CTX_set_session_id_context(address, SESSION_ID_CONTEXT, SESSION_ID_CONTEXT.length);
+  openssl.SSL_CTX_set_session_id_context(address, sessionIdContext, sessionIdContext.length);
   if (options.requestCert === true) askForCertificate(openssl, address, options.rejectUnauthorized !== false);
   const { ALPNProtocols: names } = options;
   if (Array.isArray(names) && names.length > 0) {
