@@ -377,9 +377,16 @@ export const errorTable = {
       'Return accept(), accept({ protocol, data, headers }) or reject(status, body) from the "handshake" callback.',
   }),
   ERR_DATA_TYPE: entry({
-    fields: { received: 'string' },
-    sentence: ({ received }) => `Data must be a string or a Uint8Array (a Buffer is one), received ${received}.`,
+    fields: { received: 'string', json: 'string?' },
+    sentence: ({ received, json }) =>
+      json === undefined
+        ? `Data must be a string or a Uint8Array (a Buffer is one), received ${received}.`
+        : `A value for json() must be one that JSON can express, received ${received}: ${json}.`,
     advice: 'Convert it first, for example with JSON.stringify().',
+    adviceFor: ({ json }) =>
+      json === undefined
+        ? undefined
+        : 'Make a bigint a string or a number, and leave out what refers back to an object around it.',
   }),
   ERR_CHANNEL_BROKEN: entry({
     fields: { why: 'string' },
@@ -821,7 +828,7 @@ export const errorTable = {
   }),
   ERR_HTTP_HEADER_NAME: entry({
     fields: { received: 'string', why: 'string' },
-    sentence: ({ received, why }) => `The header ${received} cannot be set: ${why}.`,
+    sentence: ({ received, why }) => `The header ${received} cannot be set or read: ${why}.`,
     advice: "A name consists of letters, digits and !#$%&'*+-.^_`|~ only.",
   }),
   ERR_HTTP_HEADER_VALUE: entry({
