@@ -708,10 +708,17 @@ export const errorTable = {
       'Mend what the cause names; where there is none, export the app (`export default app`; in CommonJS `module.exports = app`), or let it listen(): docs/frameworks.md shows it for each framework.',
   }),
   ERR_RELOAD: entry({
-    fields: { why: 'string' },
-    sentence: ({ why }) => `The workers were not replaced: ${why}.`,
+    fields: { why: 'string', generation: 'number?' },
+    sentence: ({ why, generation }) =>
+      generation === undefined
+        ? `The workers were not replaced: ${why}.`
+        : `The workers were replaced (generation ${generation}), and a new process crashed at once: ${why}.`,
     advice:
       'As long as the server runs, the old ones continue to serve: mend what the cause names and reload again. The log says more.',
+    adviceFor: ({ generation }) =>
+      generation === undefined
+        ? undefined
+        : 'The old ones have ended, and the server starts what crashes again, after pauses: mend what the cause names and reload again. "tswoole status" says how it is.',
   }),
   ERR_RESTART_NEEDED: entry({
     fields: { differences: 'string' },
