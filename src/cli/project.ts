@@ -38,6 +38,8 @@ export interface Project {
   readonly isMissing: boolean;
   /** The script is an app that has to be served, and not a server of tswoole. */
   readonly http: boolean;
+  /** The module of Node by which the app makes a server with TLS or HTTP/2 itself, as it seems: `https`; '': none. */
+  readonly encryptsBy: string;
   readonly isModule: boolean;
   readonly hasTypeScript: boolean;
   readonly hasEnvFile: boolean;
@@ -60,9 +62,11 @@ export function lookAtProject(folder: string, given?: string): Project {
   const framework = FRAMEWORKS.find(([dependency]) => dependencies.includes(dependency))?.[1] ?? '';
   const [script, foundBy] = given === undefined ? findScript(folder, manifest, framework) : [given, 'as given'];
   const isMissing = script !== undefined && !isFile(join(folder, script));
+  const source = script === undefined || isMissing ? undefined : readFileSync(join(folder, script), 'utf8');
+  const http = source === undefined ? script === undefined || framework !== '' : !MAKES_SERVER.test(source);
   return {
-    ...{ name: nameFor(manifest.name, folder), framework, script, foundBy, isMissing },
-    http: script === undefined || isApp(join(folder, script), isMissing, framework !== ''),
+    ...{ name: nameFor(manifest.name, folder), framework, script, foundBy, isMissing, http },
+    encryptsBy: http && source !== undefined ? moduleThatEncrypts(source) : '',
     isModule: manifest.type === 'module',
     hasTypeScript: existsSync(join(folder, 'tsconfig.json')),
     hasEnvFile: isFile(join(folder, '.env')),
@@ -123,12 +127,25 @@ function scriptOfCommand(folder: string, command: string): string | undefined {
   return undefined;
 }
 
+/** A script that imports tswoole makes its server itself. */
 const MAKES_SERVER = /(?:from\s*|require\(\s*|import\s*)['"]tswoole['"]/;
 
-/** A script that imports tswoole makes its server itself. */
-function isApp(script: string, isMissing: boolean, hasFramework: boolean): boolean {
-  if (isMissing) return hasFramework;
-  return !MAKES_SERVER.test(readFileSync(script, 'utf8'));
+/** `import NAMES from 'node:https'`, `const NAMES = require('https')`, and what is called of it at once. */
+const TAKES_MODULE =
+  /(?:\bimport\s+([\w*{}\s,$]+?)\s+from\s*|(?:\b(?:const|let|var|import)\s+([\w{}\s,:$]+?)\s*=\s*)?(?:\bawait\s+import|\brequire)\s*\(\s*)['"](?:node:)?(https|http2|tls)['"]\)?(?:\s*\.\s*(\w+))?/g;
+const MAKER = /\bcreate(?:Secure)?Server\b/;
+
+/** What asks others by TLS, and makes no server of it, is not meant. */
+function moduleThatEncrypts(source: string): string {
+  const code = source.replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  for (const [, imported, required, module = '', called = ''] of code.matchAll(TAKES_MODULE)) {
+    const names = imported ?? required ?? '';
+    const whole = /^(?:\*\s*as\s+)?([\w$]+)/.exec(names)?.[1];
+    const making = `(?<![\\w$])${whole?.replaceAll('$', '\\$&')}\\s*\\.\\s*${MAKER.source}`;
+    if ((whole !== undefined && new RegExp(making).test(code)) || MAKER.test(names) || MAKER.test(called))
+      return module;
+  }
+  return '';
 }
 
 function isFile(path: string): boolean {

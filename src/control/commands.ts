@@ -260,7 +260,7 @@ const NAME = /^[a-z][A-Za-z0-9:_-]{0,63}$/;
 function checkCommandName(name: unknown): asserts name is string {
   const expected = 'a letter and up to 63 letters, digits, ":", "_" or "-"';
   if (typeof name !== 'string' || !NAME.test(name)) {
-    throw told(new ServerError('ERR_COMMAND_NAME', { expected, received: JSON.stringify(name) ?? typeof name }));
+    throw told(new ServerError('ERR_COMMAND_NAME', { expected, received: describe(name) }));
   }
   if (name === 'commands' || Object.hasOwn(commands, name)) {
     throw told(
@@ -319,7 +319,7 @@ export class CommandTable {
   async run(name: string, given: Arguments): Promise<unknown> {
     if (name === 'commands') return this.list();
     const own = this.#own.get(name);
-    if (own !== undefined) return own(given);
+    if (own !== undefined) return jsonable(name, await own(given));
     const command = builtIn(name);
     if (command === undefined) return this.refuseUnknown(name);
     return command.run(this.#server, checkArguments(command, given));
@@ -363,6 +363,18 @@ export class CommandTable {
 
   #names(): string[] {
     return [...Object.keys(commands), ...this.#own.keys()];
+  }
+}
+
+/** A reply is JSON. @throws ServerError ERR_COMMAND_FAILED */
+function jsonable(name: string, result: unknown): unknown {
+  try {
+    JSON.stringify(result);
+    return result;
+  } catch (cause) {
+    const [why = ''] = (cause instanceof Error ? cause.message : describe(cause)).split('\n');
+    const detail = { name, why: `its result, ${describe(result)}, cannot be written as JSON: ${why}` };
+    throw new ServerError('ERR_COMMAND_FAILED', detail, { cause });
   }
 }
 

@@ -377,9 +377,16 @@ export const errorTable = {
       'Return accept(), accept({ protocol, data, headers }) or reject(status, body) from the "handshake" callback.',
   }),
   ERR_DATA_TYPE: entry({
-    fields: { received: 'string' },
-    sentence: ({ received }) => `Data must be a string or a Uint8Array (a Buffer is one), received ${received}.`,
+    fields: { received: 'string', json: 'string?' },
+    sentence: ({ received, json }) =>
+      json === undefined
+        ? `Data must be a string or a Uint8Array (a Buffer is one), received ${received}.`
+        : `A value for json() must be one that JSON can express, received ${received}: ${json}.`,
     advice: 'Convert it first, for example with JSON.stringify().',
+    adviceFor: ({ json }) =>
+      json === undefined
+        ? undefined
+        : 'Make a bigint a string or a number, and leave out what refers back to an object around it.',
   }),
   ERR_CHANNEL_BROKEN: entry({
     fields: { why: 'string' },
@@ -701,10 +708,17 @@ export const errorTable = {
       'Mend what the cause names; where there is none, export the app (`export default app`; in CommonJS `module.exports = app`), or let it listen(): docs/frameworks.md shows it for each framework.',
   }),
   ERR_RELOAD: entry({
-    fields: { why: 'string' },
-    sentence: ({ why }) => `The workers were not replaced: ${why}.`,
+    fields: { why: 'string', generation: 'number?' },
+    sentence: ({ why, generation }) =>
+      generation === undefined
+        ? `The workers were not replaced: ${why}.`
+        : `The workers were replaced (generation ${generation}), and a new process crashed at once: ${why}.`,
     advice:
       'As long as the server runs, the old ones continue to serve: mend what the cause names and reload again. The log says more.',
+    adviceFor: ({ generation }) =>
+      generation === undefined
+        ? undefined
+        : 'The old ones have ended, and the server starts what crashes again, after pauses: mend what the cause names and reload again. "tswoole status" says how it is.',
   }),
   ERR_RESTART_NEEDED: entry({
     fields: { differences: 'string' },
@@ -821,7 +835,7 @@ export const errorTable = {
   }),
   ERR_HTTP_HEADER_NAME: entry({
     fields: { received: 'string', why: 'string' },
-    sentence: ({ received, why }) => `The header ${received} cannot be set: ${why}.`,
+    sentence: ({ received, why }) => `The header ${received} cannot be set or read: ${why}.`,
     advice: "A name consists of letters, digits and !#$%&'*+-.^_`|~ only.",
   }),
   ERR_HTTP_HEADER_VALUE: entry({

@@ -1,6 +1,7 @@
 /** Server-sent events, as the HTML standard has them. */
 import { describe, ServerError } from '../errors/index.js';
 import { checkRoomName } from '../memory/room-name.js';
+import { isPlainObject, refuse } from '../options/check.js';
 import type { Exchange } from './exchange.js';
 
 /** One event, as the HTML standard has it. */
@@ -63,7 +64,7 @@ export class EventStream {
 
   /**
    * @returns false: the client does not keep up (wait for `drain()`), or has gone
-   * @throws ServerError ERR_HTTP_SSE
+   * @throws ServerError ERR_HTTP_SSE, ERR_OPTION_TYPE
    */
   send(event: ServerSentEvent): boolean {
     return this.#write(encodeEvent(event));
@@ -85,6 +86,7 @@ export class EventStream {
    * whether the client is there.
    */
   comment(text = ''): boolean {
+    if (typeof text !== 'string') throw wrong('comment', 'a string', text);
     return this.#write(`${lines(':', text)}\n`);
   }
 
@@ -103,8 +105,10 @@ export class EventStream {
   }
 }
 
-/** @throws ServerError ERR_HTTP_SSE */
-export function encodeEvent({ event, id, retry, data }: ServerSentEvent): string {
+/** @throws ServerError ERR_HTTP_SSE, ERR_OPTION_TYPE */
+export function encodeEvent(given: ServerSentEvent): string {
+  if (!isPlainObject(given)) refuse('ERR_OPTION_TYPE', 'event', 'an object with event, id, retry, data', given);
+  const { event, id, retry, data } = given;
   let text = '';
   if (event !== undefined) text += `event: ${line('event', event)}\n`;
   if (id !== undefined) text += `id: ${line('id', id)}\n`;

@@ -3,6 +3,7 @@
  * end its line early (response splitting).
  */
 import { describe, ServerError } from '../errors/index.js';
+import { isPlainObject, refuse } from '../options/check.js';
 
 /** Letters, digits and marks: RFC 9110, 5.6.2. */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -37,6 +38,21 @@ export function knownName(name: string): KnownName {
 /** @returns the name in lower case @throws ServerError ERR_HTTP_HEADER_NAME */
 export function headerName(name: string): string {
   return knownName(name).lower;
+}
+
+/**
+ * A name by which a header is read, in lower case. Any text may be asked for; `null` and the like are a mistake, which would be found to
+ * be missing. @throws ServerError ERR_HTTP_HEADER_NAME
+ */
+export function nameToRead(name: unknown): string {
+  refuseNoText(name);
+  return name.toLowerCase();
+}
+
+/** @throws ServerError ERR_HTTP_HEADER_NAME */
+export function refuseNoText(name: unknown): asserts name is string {
+  if (typeof name === 'string') return;
+  throw new ServerError('ERR_HTTP_HEADER_NAME', { received: describe(name), why: 'its name must be a string' });
 }
 
 function newName(name: unknown): KnownName {
@@ -94,8 +110,9 @@ export function statusMessage(value: unknown): string {
   throw new ServerError('ERR_HTTP_STATUS_MESSAGE', { received: describe(value) });
 }
 
-/** Field lines of an object, for `inform`. */
+/** Field lines of an object, for `inform`. @throws ServerError ERR_OPTION_TYPE, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE */
 export function fieldList(headers: Readonly<Record<string, string | number | readonly string[]>>): string[] {
+  if (!isPlainObject(headers)) refuse('ERR_OPTION_TYPE', 'headers', 'an object with values by name', headers);
   const fields: string[] = [];
   for (const [name, value] of Object.entries(headers)) {
     const lower = headerName(name);

@@ -4,6 +4,7 @@ import { BodyReader, decodeJson, decodeText, handled, webStream } from './body.j
 import { parseCookies } from './cookies.js';
 import type { Exchange } from './exchange.js';
 import { defaultFormLimits, type Form, type FormLimits, type FormOptions, type FormSource, readForm } from './form.js';
+import { refuseNoText } from './header-fields.js';
 import { parseQuery, type Values } from './query.js';
 import { findHeader, headerObject } from './request-headers.js';
 
@@ -91,8 +92,9 @@ export class HttpRequest {
     return this.#details.headers;
   }
 
-  /** One header, without making the object of all. @param name in lower case */
+  /** One header, without making the object of all. @param name in lower case @throws ServerError ERR_HTTP_HEADER_NAME */
   header(name: string): string | undefined {
+    if (typeof name !== 'string') refuseNoText(name);
     return findHeader(this.#exchange.rawHeaders, name);
   }
 

@@ -1,6 +1,7 @@
 /** Checks of the arguments of `HttpResponse`, each with an error that states what was expected. */
 import { describe, ServerError } from '../errors/index.js';
-import { headerValue } from './header-fields.js';
+import { refuse } from '../options/check.js';
+import { headerName, headerValue } from './header-fields.js';
 
 /** The value of a header; a list makes a line for each of its values. */
 export type HeaderValue = string | number | readonly string[];
@@ -35,6 +36,29 @@ export function checkRedirect(url: unknown, status: unknown): void {
   if (!REDIRECTS.has(status)) {
     throw new ServerError('ERR_HTTP_STATUS', { expected: '301, 302, 303, 307 or 308', received: describe(status) });
   }
+}
+
+/** @throws ServerError ERR_DATA_TYPE, with what was thrown as its cause */
+export function jsonOf(value: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    const [why] = (cause instanceof Error ? cause.message : describe(cause)).split('\n') as [string];
+    throw new ServerError('ERR_DATA_TYPE', { received: describe(value), json: why }, { cause });
+  }
+  if (text !== undefined) return text;
+  throw new ServerError('ERR_DATA_TYPE', { received: describe(value), json: 'it has no text for that' });
+}
+
+/** @throws ServerError ERR_HTTP_STATUS, ERR_DATA_TYPE, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE */
+export function checkFailure(status: unknown, message: unknown, fields: unknown): void {
+  checkStatus(status);
+  if (typeof message !== 'string') checkData(message);
+  if (!Array.isArray(fields) || fields.length % 2 !== 0) {
+    refuse('ERR_OPTION_TYPE', 'fields', 'a list of names and values in turn', fields);
+  }
+  for (let at = 0; at < fields.length; at += 2) headerValue(headerName(fields[at]), fields[at + 1]);
 }
 
 /** One value for each line. @throws ServerError ERR_HTTP_HEADER_VALUE */

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream';
-import { describe, ServerError } from '../errors/index.js';
+import { ServerError } from '../errors/index.js';
 import type { FileAnswer } from '../protocol/http/file-answer.js';
 import { AnswerBody, byteLength, checkLength } from './answer-body.js';
 import type { EncodedSink, Encoding } from './compression.js';
@@ -14,6 +14,7 @@ import {
   headerName,
   knownName,
   knownValue,
+  nameToRead,
   statusMessage,
   trailerField,
 } from './header-fields.js';
@@ -21,10 +22,12 @@ import { ObservedPromise } from './observed.js';
 import {
   checkData,
   checkedValues,
+  checkFailure,
   checkInterim,
   checkRedirect,
   checkStatus,
   type HeaderValue,
+  jsonOf,
 } from './response-checks.js';
 import type { AnsweredRequest, ResponseSettings } from './response-settings.js';
 import { answerStream } from './response-stream.js';
@@ -120,9 +123,9 @@ export class HttpResponse {
     return this;
   }
 
-  /** An array where there are several lines. */
+  /** An array where there are several lines. @throws ServerError ERR_HTTP_HEADER_NAME: no text */
   getHeader(name: string): string | string[] | undefined {
-    const values = valuesOfField(this.#lines, lowerCase(name));
+    const values = valuesOfField(this.#lines, nameToRead(name));
     return values.length > 1 ? values : values[0];
   }
 
@@ -131,15 +134,15 @@ export class HttpResponse {
     return fieldObject(this.#lines);
   }
 
-  /** True when this header was set. */
+  /** True when this header was set. @throws ServerError ERR_HTTP_HEADER_NAME: no text */
   hasHeader(name: string): boolean {
-    return indexOfField(this.#lines, lowerCase(name)) !== -1;
+    return indexOfField(this.#lines, nameToRead(name)) !== -1;
   }
 
-  /** @throws ServerError ERR_HTTP_HEADERS_SENT */
+  /** @throws ServerError ERR_HTTP_HEADERS_SENT, ERR_HTTP_HEADER_NAME: no text */
   removeHeader(name: string): this {
     this.#requireOpen('removeHeader()');
-    this.#remove(lowerCase(name));
+    this.#remove(nameToRead(name));
     return this;
   }
 
@@ -195,8 +198,7 @@ export class HttpResponse {
   json(value: unknown): boolean {
     if (this.#state === ENDED) return false;
     this.#requireOpen('json()');
-    const text: string | undefined = JSON.stringify(value);
-    if (text === undefined) throw new ServerError('ERR_DATA_TYPE', { received: describe(value) });
+    const text = jsonOf(value);
     if (indexOfField(this.#lines, 'content-type') === -1) this.#push('content-type', 'application/json');
     return this.end(text);
   }
@@ -262,7 +264,7 @@ export class HttpResponse {
 
   /**
    * Sends an interim answer, 103 (early hints) above all. @returns false: HTTP/1.0 has none
-   * @throws ServerError ERR_HTTP_STATUS, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_HEADERS_SENT
+   * @throws ServerError ERR_HTTP_STATUS, ERR_OPTION_TYPE, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE, ERR_HTTP_HEADERS_SENT
    */
   inform(status: number, headers: Readonly<Record<string, HeaderValue>> = {}): boolean {
     this.#requireOpen('inform()');
@@ -337,9 +339,11 @@ export class HttpResponse {
   /**
    * Answers for a handler that has failed: where nothing was sent, an answer of its own without the fields and status
    * set so far; else the answer is cut off. Does nothing where it had ended.
-   * @param fields checked by the caller
+   * @param fields name, value, name, value …
+   * @throws ServerError ERR_HTTP_STATUS, ERR_DATA_TYPE, ERR_HTTP_HEADER_NAME, ERR_HTTP_HEADER_VALUE
    */
   fail(status: number, message: string, fields: FieldList = NO_FIELDS): boolean {
+    checkFailure(status, message, fields);
     if (this.#state === ENDED) return false;
     if (this.#state === STREAMING) {
       this.destroy();
@@ -493,8 +497,4 @@ export class HttpResponse {
     sendPieces(this.#exchange, status, reason, plan);
     this.#request.answered();
   }
-}
-
-function lowerCase(name: string): string {
-  return String(name).toLowerCase();
 }

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { resolve, sep } from 'node:path';
 import { describe, ServerError } from '../errors/index.js';
-import { refuseNoObject } from '../options/check.js';
+import { refuse, refuseNoObject } from '../options/check.js';
 import { refuseUnknownNames } from '../options/known-names.js';
 import { contentTypeOf } from '../protocol/http/content-types.js';
 import { type AnswerPiece, type FileAnswer, type FileFacts, planFileAnswer } from '../protocol/http/file-answer.js';
@@ -65,7 +65,11 @@ export async function fileToAnswer(path: string, options: SendFileOptions): Prom
   refuseNoObject(options);
   refuseUnknownNames('options', options, OPTIONS); // a mistyped `root` would let every path through
   const { cacheControl, download = false, root } = options;
-  const type = headerValue('content-type', options.type ?? contentTypeOf(String(path)));
+  if (root !== undefined && typeof root !== 'string') refuse('ERR_OPTION_TYPE', 'options.root', 'a folder', root);
+  if (typeof download !== 'string' && typeof download !== 'boolean') {
+    refuse('ERR_OPTION_TYPE', 'options.download', 'true, false or a name', download);
+  }
+  const type = headerValue('content-type', options.type ?? contentTypeOf(typeof path === 'string' ? path : ''));
   if (cacheControl !== undefined) headerValue('cache-control', cacheControl);
   const file = await fileFacts(path, root);
   const disposition = download === false ? [] : ['content-disposition', dispositionOf(file.path, download)];
@@ -110,7 +114,7 @@ async function within(root: string, given: string): Promise<string> {
   return path;
 }
 
-function dispositionOf(path: string, download: string | true): string {
+function dispositionOf(path: string, download: string | boolean): string {
   const name = typeof download === 'string' ? download : path.slice(path.lastIndexOf(sep) + 1);
   return headerValue('content-disposition', attachment(name));
 }

@@ -99,10 +99,10 @@ export type ManagerToMaster =
   | { type: 'settled' }
   | { type: 'closed' }
   /**
-   * The reloads requested up to `request` are over; `failed` says why the old workers stay, `needsRestart` what the script has
-   * changed that only a restart applies.
+   * The reloads requested up to `request` are over; `failed` says why the old workers stay, or with `generation` how a new
+   * one of it has crashed; `needsRestart` what the script has changed that only a restart applies.
    */
-  | { type: 'reloaded'; request: number; failed?: string; needsRestart?: readonly string[] }
+  | { type: 'reloaded'; request: number; failed?: string; generation?: number; needsRestart?: readonly string[] }
   | { type: 'withdrawn' }
   /** `failed` says why the number of workers has not changed. */
   | { type: 'scaled'; request: number; failed?: string }

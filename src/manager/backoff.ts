@@ -13,7 +13,7 @@ export interface WorkerEnd {
 }
 
 /** Signals from outside: they are not the script's fault. */
-const FROM_OUTSIDE = new Set([1, 2, 9, 15]);
+export const FROM_OUTSIDE: ReadonlySet<number> = new Set([1, 2, 9, 15]);
 
 /** Counts the deaths in a row that are the worker's own fault. */
 export class Backoff {

@@ -88,9 +88,9 @@ export class Manager {
         parts.notifyMaster({ type: 'reloaded', request, ...(needsRestart.length > 0 && { needsRestart }) });
         this.#startWaitingScale();
       },
-      failed: (request, why) => {
+      failed: (request, failed, generation) => {
         parts.region.reloadsFailed++;
-        parts.notifyMaster({ type: 'reloaded', request, failed: why });
+        parts.notifyMaster({ type: 'reloaded', request, failed, ...(generation !== undefined && { generation }) });
         this.#startWaitingScale();
       },
       changed: () => this.#step(),
@@ -425,7 +425,8 @@ export class Manager {
     const isMissed = wasServing || (wasComing && seat.serving === undefined);
     if (!handle.isSurplus && !this.#shutdown.isStopping) {
       if (wasBooting && !this.#started) return this.#failStart(handle);
-      if (wasBooting) this.#tellBootFailed(handle);
+      this.#reload.ended(handle, wasBooting);
+      if (wasBooting) this.#scaling.bootFailed(handle);
       this.#replace(seat, handle, isMissed, wasComing);
     }
     if (handle.overdue !== undefined && !handle.isEndLogged) this.#register.logEnd(handle);
@@ -437,11 +438,6 @@ export class Manager {
     if (this.#scaling.isClosed(seat)) this.#register.logEnd(handle, 'it is not wanted any more');
     else if (isMissed) this.#planRespawn(seat, handle);
     else if (wasComing) this.#giveUpRecycling(seat, handle);
-  }
-
-  #tellBootFailed(handle: WorkerHandle): void {
-    this.#reload.bootFailed(handle);
-    this.#scaling.bootFailed(handle);
   }
 
   /** A reload reports its failure itself. */

@@ -1,10 +1,12 @@
 /**
  * A reload: every worker is replaced by one that runs the script as it is now. The new ones boot while the old ones
- * serve, and take over only when all are ready, so a script that does not boot changes nothing. Runs in the manager.
+ * serve, and take over only when all are ready, so a script that does not boot changes nothing. A new process that crashes
+ * before the reload is complete makes it fail, too. Runs in the manager.
  */
 import { ServerError } from '../errors/index.js';
 import type { Clock, TimerHandle } from '../util/clock.js';
 import type { Log } from '../util/log.js';
+import { FROM_OUTSIDE } from './backoff.js';
 import { reasonOf } from './end-reason.js';
 import type { Seat } from './seat.js';
 import type { WorkerHandle } from './worker-handle.js';
@@ -25,7 +27,8 @@ export interface ReloadParts {
   setRunning(is: boolean): void;
   /** @param request the last one this reload has carried out @param needsRestart what the script has changed that it does not apply */
   completed(request: number, needsRestart: readonly string[]): void;
-  failed(request: number, why: string): void;
+  /** @param generation that of the new workers, where they have taken over: the old ones are gone */
+  failed(request: number, why: string, generation?: number): void;
   changed(): void;
 }
 
@@ -48,6 +51,8 @@ export class Reload {
   /** The request numbers that wait for the running reload, and for the next one; 0: none. */
   #request = 0;
   #requestOfNext = 0;
+  /** How the first new process ended that crashed after the new ones had taken over. */
+  #crash: string | undefined;
   /** The seats this reload is about. */
   #seats: readonly Seat[] = [];
 
@@ -90,14 +95,17 @@ export class Reload {
     if (this.#phase !== 'leaving') return;
     if (seats.some((seat) => seat.serving?.generation !== this.#generation && !this.#isMissing(seat))) return;
     if (seats.some((seat) => seat.leaving.size > 0)) return;
+    if (seats.some(({ serving }) => serving?.lastError !== undefined)) return; // it dies: `ended` follows
     this.#setPhase('idle');
     void this.#finish([...new Set(seats.flatMap(({ serving }) => serving?.needsRestart ?? []))]);
   }
 
-  /** A new worker did not get ready: the old ones stay. */
-  bootFailed(handle: WorkerHandle): void {
-    if (this.#phase !== 'booting' || handle.generation !== this.#generation) return;
-    if (!this.#seats.some(({ id }) => id === handle.id)) return;
+  /** A new process that did not get ready, or crashed then: the old ones stay, where they are there still. */
+  ended(handle: WorkerHandle, wasBooting: boolean): void {
+    if (handle.generation !== this.#generation || !this.#seats.some(({ id }) => id === handle.id)) return;
+    if (!wasBooting && !hasCrashed(handle)) return;
+    if (this.#phase === 'leaving') this.#crash ??= reasonOf(handle);
+    if (this.#phase !== 'booting') return;
     const seats = this.#seats;
     this.#fail(reasonOf(handle), () => {
       for (const { coming, serving } of seats) if (coming !== undefined && serving !== undefined) coming.discard();
@@ -131,6 +139,7 @@ export class Reload {
     const which = scope === 'all' ? 'workers' : 'task workers';
     log.info(`reload: starting new ${which}`, { generation: this.#generation });
     this.#phase = 'booting';
+    this.#crash = undefined;
     for (const seat of this.#seats) {
       if (seat.coming !== undefined) seat.coming.discard();
       seat.spawnAt = 0;
@@ -141,8 +150,14 @@ export class Reload {
 
   async #finish(needsRestart: readonly string[]): Promise<void> {
     const { log } = this.#parts;
-    this.#parts.completed(this.#request, needsRestart);
-    log.info('reload: done', { generation: this.#generation });
+    const generation = this.#generation;
+    if (this.#crash === undefined) {
+      this.#parts.completed(this.#request, needsRestart);
+      log.info('reload: done', { generation });
+    } else {
+      this.#parts.failed(this.#request, this.#crash, generation);
+      log.error('the reload is done, and a new process has crashed since', { generation, reason: this.#crash });
+    }
     if (needsRestart.length > 0) log.warn('the script has changed what only a restart applies', { needsRestart });
     const late = await this.#callUser('afterReload');
     if (late !== undefined) log.error('the reload is done, its callback is not', { error: late });
@@ -155,7 +170,8 @@ export class Reload {
 
   #isReady(seat: Seat): boolean {
     if (this.#hasNew(seat)) return true;
-    return seat.coming?.generation === this.#generation && seat.coming.state === 'ready';
+    const { coming } = seat;
+    return coming?.generation === this.#generation && coming.state === 'ready' && coming.lastError === undefined;
   }
 
   /** Died meanwhile and is being replaced: the replacement is new anyway. */
@@ -188,4 +204,10 @@ export class Reload {
       clock.clearTimeout(timer);
     }
   }
+}
+
+/** Not what was asked of it, nor a signal from outside. A process of the user's may have nothing more to do. */
+function hasCrashed({ role, reason, exitCode, signal }: WorkerHandle): boolean {
+  if (reason !== undefined || FROM_OUTSIDE.has(signal)) return false;
+  return signal !== 0 || exitCode !== 0 || role !== 'user';
 }

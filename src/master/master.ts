@@ -278,7 +278,7 @@ export class Master {
         return this.#closed.resolve();
       case 'reloaded':
         if (message.failed === undefined) this.#crashes.forget();
-        return this.#reloads.over(message.request, message.failed, message.needsRestart);
+        return this.#reloads.over(message.request, message);
       case 'withdrawn':
         return this.#scaling.withdrawn();
       case 'scaled':

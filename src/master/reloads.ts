@@ -3,6 +3,15 @@ import { ServerError } from '../errors/index.js';
 import type { MasterToManager } from '../ipc/message.js';
 import { type Deferred, deferred } from '../util/deferred.js';
 
+interface ReloadEnd {
+  /** Why it has failed. */
+  readonly failed?: string;
+  /** It has failed with the new workers in service: theirs. */
+  readonly generation?: number;
+  /** What it has not applied. */
+  readonly needsRestart?: readonly string[];
+}
+
 export class Reloads {
   readonly #notify: (message: MasterToManager) => boolean;
   readonly #waiting = new Map<number, Deferred<readonly string[]>>();
@@ -34,17 +43,17 @@ export class Reloads {
     return held;
   }
 
-  /** All requests up to this one are over. @param failed why they have failed @param needsRestart what they have not applied */
-  over(upTo: number, failed: string | undefined, needsRestart: readonly string[] = []): void {
+  /** All requests up to this one are over. */
+  over(upTo: number, { failed, generation, needsRestart = [] }: ReloadEnd): void {
     for (const [request, done] of this.#waiting) {
       if (request > upTo) continue;
       this.#waiting.delete(request);
       if (failed === undefined) done.resolve(needsRestart);
-      else done.reject(new ServerError('ERR_RELOAD', { why: failed }));
+      else done.reject(new ServerError('ERR_RELOAD', { why: failed, generation }));
     }
   }
 
   allOver(failed: string): void {
-    this.over(this.#last, failed);
+    this.over(this.#last, { failed });
   }
 }

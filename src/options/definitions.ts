@@ -133,7 +133,7 @@ export const definitions = {
   reactorNum: option({
     kind: integer({ min: 1, max: 64 }),
     default: { says: 'the number of cores, at most 8', compute: ({ cores }) => clamp(cores, 1, 8) },
-    help: 'Reactor threads in the master; each owns a share of the connections. In BASE mode there are none.',
+    help: 'Reactor threads in the master; each owns a share of the connections. In BASE mode there are none: a number given there is told of at the start, and has no effect.',
     swoole: 'reactor_num',
   }),
   workerNum: option({
@@ -439,7 +439,8 @@ export const definitions = {
     kind: size({ min: 64 * KIB, max: 64 * MIB }, 'power of two'),
     default: {
       says: '4m, or as much as keeps the channels of `workerNum` workers within 256m, but at least 128k',
-      compute: (_machine, { reactorNum, workerNum }) => channelSizeFor(reactorNum * workerNum),
+      compute: (_machine, { mode, reactorNum, workerNum }) =>
+        channelSizeFor((mode === 'base' ? workerNum : reactorNum) * workerNum),
     },
     unit: 'bytes',
     help: 'Size of each shared-memory ring between a reactor and a worker; when a ring is full, reading from the clients of that worker pauses. It takes memory for as much as has waited in it at one time.',

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { describe, ServerError, told } from '../errors/index.js';
 import { CHILD_VARIABLE } from '../util/child-variable.js';
+import { refuseNoObject } from './check.js';
 import type { CompressionOptions } from './compression.js';
 import type { Framing } from './framing.js';
 import { nearest } from './nearest.js';
@@ -235,9 +236,10 @@ export const unused: Readonly<Record<string, string>> = {
 /**
  * Turns the array that Swoole's `Server::set` takes into options, with its units (seconds become milliseconds) and its
  * numbers (dispatch_mode 2 becomes 'fd-mod').
- * @throws ServerError ERR_OPTION_UNKNOWN for a name unknown to Swoole, ERR_OPTION_VALUE
+ * @throws ServerError ERR_OPTION_UNKNOWN for a name unknown to Swoole, ERR_OPTION_VALUE, ERR_OPTION_TYPE
  */
 export function fromSwoole(settings: SwooleSettings, { unused: tell = warn }: FromSwooleOptions = {}): ServerOptions {
+  refuseNoObject(settings);
   const options: Options = {};
   for (const [name, value] of Object.entries(settings)) {
     const turn = turns[name];

@@ -62,6 +62,8 @@ export interface Protocol {
   isBusy(connection: Connection): boolean;
   /** The client has just been answered, or has just come: it may have a request on the way. Missing: it has none. */
   expectsRequest?(connection: Connection): boolean;
+  /** The head of a request has come whole, and the reactor waits for its body before a worker gets it. Missing: it never does. */
+  collectsBody?(connection: Connection): boolean;
   /** The worker that is to answer: what others send waits for what it has sent. −1, or missing: none. */
   answeringWorker?(connection: Connection): number;
   /** It cannot be handed off to the next process (BASE mode): work that has begun is finished, then it is closed. */

@@ -17,6 +17,8 @@ export interface ShutdownParts {
 const LONGEST_FAREWELL_MS = 500;
 /** Of `maxWaitMs`. */
 const FAREWELL_PART = 0.25;
+/** Of `maxWaitMs`: bodies under way have as long as leaves that part for their handlers and answers. */
+const BODIES_PART = 1 - FAREWELL_PART;
 const LOOK_MS = 20;
 
 export class Shutdown {
@@ -29,15 +31,18 @@ export class Shutdown {
   }
 
   /**
-   * Before rung 1: clients of HTTP that may have a request on the way are answered once more, and told that it is the last time. Then
-   * `quiesce`, and `done`.
+   * Before rung 1: clients of HTTP that may have a request on the way are answered once more, and told that it is the last time;
+   * requests of which the head has come are taken whole. Then `quiesce`, and `done`.
    */
   sayFarewell(done: () => void): void {
     const { context, wakeUp } = this.#parts;
     context.isEnding = true;
-    const until = context.now + Math.min(LONGEST_FAREWELL_MS, context.options.maxWaitMs * FAREWELL_PART);
+    const { now: began, options } = context;
+    const until = began + Math.min(LONGEST_FAREWELL_MS, options.maxWaitMs * FAREWELL_PART);
+    const bodiesUntil = began + options.maxWaitMs * BODIES_PART;
     const look = (): void => {
-      if (context.now < until && this.#expectsRequests) return;
+      if (context.now < until && this.#isSome('expectsRequest')) return;
+      if (context.now < bodiesUntil && this.#isSome('collectsBody')) return;
       this.#endFarewell();
       this.quiesce();
       done();
@@ -50,10 +55,8 @@ export class Shutdown {
     look();
   }
 
-  get #expectsRequests(): boolean {
-    const { connections } = this.#parts.context;
-    for (const connection of connections.list()) if (connection.protocol.expectsRequest?.(connection)) return true;
-    return false;
+  #isSome(what: 'expectsRequest' | 'collectsBody'): boolean {
+    return this.#parts.context.connections.list().some((connection) => connection.protocol[what]?.(connection));
   }
 
   #endFarewell(): void {

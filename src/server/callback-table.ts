@@ -63,12 +63,13 @@ export class CallbackTable<E extends object> {
     delete this.callbacks[event];
   }
 
-  #check(event: string): void {
-    if (this.#names.includes(event)) return;
-    const near = nearest(String(event), this.#names);
+  #check(event: unknown): void {
+    if (this.#names.includes(event as string)) return;
+    const name = typeof event === 'string' ? event : describe(event);
+    const near = nearest(name, this.#names);
     throw told(
       new ServerError('ERR_EVENT_UNKNOWN', {
-        name: String(event),
+        name,
         ...(near === undefined ? {} : { nearest: near }),
       }),
     );

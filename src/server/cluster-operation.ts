@@ -210,7 +210,8 @@ const refuse = (node: string, why: string): ServerError => new ServerError('ERR_
 
 /** Without the advice, and without what ERR_NODE_RELOAD says itself. */
 function whyOf(error: unknown): string {
-  if (error instanceof ServerError && error.is('ERR_RELOAD')) return error.detail.why;
+  if (error instanceof ServerError && error.is('ERR_RELOAD') && error.detail.generation === undefined)
+    return error.detail.why;
   const { message } = error as Error;
   const advice = error instanceof ServerError ? ` ${adviceOf(error.code, error.detail)}` : '';
   return message.replace(advice, '').replace(/\.$/, '');

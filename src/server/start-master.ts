@@ -119,6 +119,7 @@ async function bringUp(context: StartContext): Promise<void> {
   checkIsolation(options);
   settleIn(options);
   context.openLog();
+  warnOfUnused(context);
   const isOneProcess = isAlone(options, context.userProcesses.length);
   const assembled = isOneProcess ? assembleAlone(context) : await assemble(context);
   const { master, runtime } = assembled;
@@ -168,6 +169,14 @@ async function bringUp(context: StartContext): Promise<void> {
   if (cluster !== null && cluster.why !== '') leaveNotice(`It serves alone, and tries again to join: ${cluster.why}`);
   reportToStarter(listening);
   log.info('the server is up', { listening: listening.join(', ') });
+}
+
+/** Options that were given and mean nothing beside another one, and that other start with the same script may need. */
+function warnOfUnused({ options: { mode }, given: { reactorNum }, log }: StartContext): void {
+  if (mode !== 'base' || reactorNum === undefined) return;
+  log.warn('the option reactorNum has no effect in BASE mode: each worker is the reactor of its own connections', {
+    reactorNum,
+  });
 }
 
 /** Where the server is a node of several, the last of its processes is the broker process. */

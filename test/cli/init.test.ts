@@ -89,3 +89,53 @@ describe('tswoole init with a script that was named', () => {
     expect(() => init(folder, undefined, false)).toThrow(/No script that starts an app was found/);
   });
 });
+
+describe('tswoole init with an app that speaks TLS itself, which tswoole does not let listen', () => {
+  const said = (source: string): { readonly warned: string; readonly config: string } => {
+    put('app.mjs', source);
+    const [out, errors] = [collect(process.stdout), collect(process.stderr)];
+    try {
+      init(folder, 'app.mjs', true);
+      return { warned: errors.text(), config: written() };
+    } finally {
+      out.restore();
+      errors.restore();
+    }
+  };
+
+  it.each([
+    ["import https from 'node:https';\nhttps.createServer({}, app).listen(1);", 'https'],
+    ["import * as $tls from 'tls';\n$tls . createServer({});", 'tls'],
+    ["import { Agent, createServer as make } from 'https';\nmake({});", 'https'],
+    ["import {\n  createSecureServer,\n} from 'node:http2';\ncreateSecureServer({});", 'http2'],
+    ["const https = require('https');\nconst server = https.createServer(options, app);", 'https'],
+    ['const { createServer } = require("https");\ncreateServer({}, app);', 'https'],
+    ["require('node:https').createServer({}, app).listen(1);", 'https'],
+    ["import http2 = require('http2');\nhttp2.createSecureServer({});", 'http2'],
+    ["const https = await import('node:https');\nhttps.createServer({});", 'https'],
+    [
+      "import http from 'http';\nimport https from 'https';\nhttp.createServer(to).listen(80); https.createServer({}, app).listen(443);",
+      'https',
+    ],
+  ])('says so, with what to do: %s', (source, module) => {
+    const { warned, config } = said(source);
+    expect(warned).toMatch(
+      new RegExp(
+        `^tswoole: app\\.mjs seems to make a server of node:${module}; such an app is refused, .*docs/tls\\.md\\.\\n$`,
+      ),
+    );
+    expect(config).toContain("// tls: { cert: 'server.crt', key: 'server.key' }");
+  });
+
+  it.each([
+    "import http from 'http';\nimport https from 'https';\nhttps.get(url); http.createServer(app).listen(80);",
+    "import { createServer } from 'node:http';\nimport { Agent } from 'node:https';\ncreateServer(app).listen(80);",
+    "// import https from 'https'; https.createServer({})\nimport http from 'http'; http.createServer(app).listen(80);",
+    "/* const https = require('https'); https.createServer(app) */ export default app;",
+    "import https from 'https';\nimport { HttpServer } from 'tswoole';\nhttps.createServer({}, admin).listen(1);",
+    "import express from 'express'; const http = express(); http.listen(3000);",
+  ])('says nothing of one that makes no such server: %s', (source) => {
+    const { warned, config } = said(source);
+    expect([warned, config.includes('tls')]).toEqual(['', false]);
+  });
+});

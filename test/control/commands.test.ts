@@ -9,6 +9,9 @@ let own: Map<string, CommandHandler>;
 let table: CommandTable;
 let answer: (name: string) => unknown;
 
+const circle: Record<string, unknown> = {};
+circle['self'] = circle;
+
 beforeEach(() => {
   [asked, own] = [[], new Map()];
   answer = (name) => (name === 'status' ? { workerNum: 4 } : `${name} answered`);
@@ -165,6 +168,14 @@ describe("the user's own commands", () => {
         return table.run('fail', {});
       }),
     ).rejects.toThrow('no');
+  });
+
+  it.each([1n, { of: [1n] }, circle])('of the user fails where JSON cannot express its result', async (result) => {
+    own.set('own', () => result);
+    await expect(table.run('own', {})).rejects.toMatchObject({
+      code: 'ERR_COMMAND_FAILED',
+      detail: { name: 'own', why: expect.stringMatching(/^its result, .*, cannot be written as JSON: [^\n]+$/) },
+    });
   });
 
   it.each(['a', 'cache:clear', 'a-b_C9', `a${'x'.repeat(63)}`])('may be called %s', (name) => {

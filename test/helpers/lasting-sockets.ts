@@ -24,14 +24,20 @@ export async function reload(server: ServerProcess): Promise<void> {
   await server.waitFor('a reload', () => server.events('afterReload').length > before);
 }
 
-/** @param id of the worker */
-export async function killWorker(server: ServerProcess, id: number): Promise<void> {
+/** @param id of the worker @returns the pid of the killed one */
+export async function killWorker(server: ServerProcess, id: number): Promise<number> {
   const victim = server.worker(id);
   if (victim === undefined) throw new Error(`there is no worker ${id}`);
   server.signal('SIGKILL', victim.pid);
+  await untilSucceeded(server, id, victim.pid);
+  return victim.pid;
+}
+
+/** @param pid of the worker `id` that has died, or does so now */
+export async function untilSucceeded(server: ServerProcess, id: number, pid: number): Promise<void> {
   await poll('it has a successor', () => {
     const now = server.worker(id);
-    return now !== undefined && now.pid !== victim.pid;
+    return now !== undefined && now.pid !== pid;
   });
 }
 

@@ -27,6 +27,27 @@ async function reload(server: ServerProcess): Promise<void> {
 
 const idOf = async (client: TcpClient): Promise<number> => Number((await client.ask('who')).split(' ')[0]);
 
+describe('reactorNum, which BASE mode does not have', () => {
+  const TOLD = /the option reactorNum has no effect in BASE mode.* reactorNum=2/g;
+
+  it.each([1, 2])('is told of once, at the start, with %i workers', async (workerNum) => {
+    const env = { TSWOOLE_OPTION_REACTOR_NUM: '2' };
+    const server = await start('echo.js', { workerNum, logLevel: 'info' }, { env });
+    expect(server.stderr.match(TOLD)).toHaveLength(1);
+    server.signal('SIGUSR1');
+    await server.waitFor('the reload', () => /reload: done|nothing is reloaded/.test(server.stderr));
+    expect(server.stderr.match(TOLD)).toHaveLength(1);
+  });
+
+  it('is not told of where it was not given, nor in the other mode', async () => {
+    const servers = await Promise.all([
+      start('echo.js', { workerNum: 1 }),
+      start('echo.js', { workerNum: 1, mode: 'process', reactorNum: 2 }),
+    ]);
+    expect(servers.map(({ stderr }) => stderr.match(TOLD))).toEqual([null, null]);
+  });
+});
+
 describe('one worker that needs no other process', () => {
   it('runs in the process that starts the server, through the whole life', async () => {
     const server = await start('echo.js', { workerNum: 1 });

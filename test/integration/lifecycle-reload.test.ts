@@ -30,6 +30,15 @@ async function workersOf(server: ServerProcess): Promise<WorkerInfo[]> {
   }
 }
 
+async function reloadByCommand(server: ServerProcess): Promise<unknown> {
+  const client = await ControlClient.connect(join(server.runDir, `${server.masterPid}.sock`));
+  try {
+    return await client.call('reload');
+  } finally {
+    client.close();
+  }
+}
+
 /** Of the manager, which has the channels of all workers. */
 const openDescriptors = (server: ServerProcess): number => readdirSync(`/proc/${server.manager?.pid}/fd`).length;
 
@@ -230,14 +239,6 @@ describe('a reload', () => {
 });
 
 describe('a reload of a script whose options have changed', () => {
-  const reload = async (server: ServerProcess): Promise<unknown> => {
-    const client = await ControlClient.connect(join(server.runDir, `${server.masterPid}.sock`));
-    try {
-      return await client.call('reload');
-    } finally {
-      client.close();
-    }
-  };
   const withOptions = (options: object) => (source: string) =>
     source.replace('...options })', `...options, ...${JSON.stringify(options)} })`);
 
@@ -247,11 +248,11 @@ describe('a reload of a script whose options have changed', () => {
   it('takes those of the workers, keeps the others as the server has them, and says which', async () => {
     const server = await startServer('tasks.js', { options: { workerNum: 2, taskWorkerNum: 1 }, copy: true });
     const client = await TcpClient.connect(server.port);
-    expect(await reload(server)).toEqual({ generation: 1 });
+    expect(await reloadByCommand(server)).toEqual({ generation: 1 });
     // By these the processes know where they are among the others, and what reactors expect of them.
     const changed = { workerNum: 3, taskWorkerNum: 4, reactorNum: 7, maxQueuedBytes: '1m' };
     server.edit(withOptions({ ...changed, maxRequest: 4, maxRequestJitter: 0, port: 1 }));
-    expect(await reload(server)).toEqual({
+    expect(await reloadByCommand(server)).toEqual({
       generation: 2,
       needsRestart: [
         `port 1 (the server has 0)`,
@@ -277,7 +278,7 @@ describe('a reload of a script whose options have changed', () => {
     server.edit(
       before("server.listen({ port: 0 }); server.addProcess({ name: 'more', run: () => new Promise(() => {}) });"),
     );
-    expect(await reload(server)).toEqual({
+    expect(await reloadByCommand(server)).toEqual({
       generation: 1,
       needsRestart: ['a listen port more: tcp 127.0.0.1:0', 'a process more: more'],
     });
@@ -310,7 +311,10 @@ describe('a reload of a script whose options have changed', () => {
     });
     const old = pidsOf(server);
     server.edit(change);
-    await expect(reload(server)).rejects.toMatchObject({ code: 'ERR_RELOAD', message: expect.stringMatching(why) });
+    await expect(reloadByCommand(server)).rejects.toMatchObject({
+      code: 'ERR_RELOAD',
+      message: expect.stringMatching(why),
+    });
     await poll('only the old workers are there', () => server.workers.length === 2);
     expect(pidsOf(server)).toEqual(old);
     const client = await TcpClient.connect(server.port);
@@ -332,7 +336,7 @@ describe('a reload of a script whose options have changed', () => {
         .replace("server.addProcess({ name: 'own'", told)
         .replace('say, messages) });', 'say, messages) }) });'),
     );
-    expect(await reload(server)).toMatchObject({ needsRestart: ['a process more: added'] });
+    expect(await reloadByCommand(server)).toMatchObject({ needsRestart: ['a process more: added'] });
     await server.waitFor('the process again', () => server.events('own').length === 2);
     expect(server.events('own').map(({ id }) => id)).toEqual([3, 3]);
     expect(new Set(server.events('told').map(({ id }) => id))).toEqual(new Set([3]));
@@ -343,7 +347,9 @@ describe('a reload of a script whose options have changed', () => {
     const PROCESS = "await new Promise((end) => signal.addEventListener('abort', end));";
     const server = await startServer('tasks.js', { options: { workerNum: 1 }, copy: true, env: { PROCESS } });
     server.edit((source) => source.replace('if (process.env.PROCESS)', 'if (process.env.NOTHING)'));
-    await expect(reload(server)).rejects.toMatchObject({ message: expect.stringContaining('a process less: own') });
+    await expect(reloadByCommand(server)).rejects.toMatchObject({
+      message: expect.stringContaining('a process less: own'),
+    });
   });
 });
 
@@ -390,6 +396,59 @@ describe('a reload whose workers do not boot changes nothing, says why, and work
     failsWith("server.on('workerStart', () => sleep(60_000));", new RegExp(`reload failed.*within ${SHORT_MS} ms`), {
       bootTimeoutMs: SHORT_MS,
     }));
+});
+
+describe('a reload whose new workers crash', () => {
+  it('right behind their ready, while another one boots, leaves the old ones, and the next one replaces them', async () => {
+    const server = await startServer('late-echo.js', { options: { workerNum: 2, logLevel: 'silent' }, copy: true });
+    const old = pidsOf(server).sort();
+    const crash = `server.on('workerStart', async (id) => {
+      if (id === 0) return void setImmediate(() => setImmediate(() => { throw new Error('no database'); }));
+      ${UNTIL_GO}
+    });`;
+    server.edit(before(crash));
+    await expect(reloadByCommand(server)).rejects.toMatchObject({
+      code: 'ERR_RELOAD',
+      message: expect.stringMatching(
+        /^The workers were not replaced: worker 0 exited with code \d+: Error: no database/,
+      ),
+    });
+    await poll('the old ones are alone', () => server.workers.length === 2);
+    expect(pidsOf(server).sort()).toEqual(old);
+    server.edit(without(crash));
+    expect(await reloadByCommand(server)).toEqual({ generation: 2 });
+  });
+
+  it('while old ones end has failed, though they are replaced', async () => {
+    const options = { workerNum: 1, logLevel: 'silent', maxWaitMs: 60_000 };
+    const server = await startServer('late-echo.js', { options, copy: true });
+    // Of the old worker: the first packet is answered when the test says so.
+    const old = pidsOf(server);
+    const slow = `server.on('receive', async (conn, data) => { ${UNTIL_GO} conn.send(data); });`;
+    server.edit((source) => source.replace('await server.start', `${slow}\nawait server.start`));
+    await reloadByCommand(server);
+    const client = await Client.open(server.port);
+    client.socket.write('hello');
+    await poll('it is handled', async () => (await workersOf(server))[0]?.requestCount === 1);
+    server.edit((source) => source.replace(slow, "server.on('receive', () => process.exit(3));"));
+    const failed = reloadByCommand(server).then(
+      () => 'done',
+      (error: unknown) => error,
+    );
+    const now = pidsOf(server);
+    expect(now).not.toEqual(old);
+    await poll('the new one serves', async () => !now.includes((await workersOf(server))[0]?.pid ?? now[0] ?? 0));
+    const other = await Client.open(server.port);
+    other.socket.write('hello');
+    await poll('it has crashed', async () => (await workersOf(server))[0]?.restarts === 1);
+    writeFileSync(join(server.folder, 'go'), '');
+    expect(await failed).toMatchObject({
+      code: 'ERR_RELOAD',
+      detail: { why: 'worker 0 exited with code 3', generation: 2 },
+    });
+    await reloaded(server, 2);
+    for (const each of [client, other]) each.socket.destroy();
+  });
 });
 
 describe('a worker that keeps dying', () => {

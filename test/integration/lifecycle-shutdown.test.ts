@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { Agent, get as httpGet } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Client } from '../helpers/client.js';
+import { PACE } from '../helpers/deadline.js';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { Load, type LoadResult, TcpClient } from '../helpers/tcp-client.js';
 
@@ -24,6 +27,9 @@ async function expectOrderlyEnd(server: ServerProcess): Promise<void> {
 }
 
 const CLIENTS = 20;
+/** Longer than a server that ends waits for clients that have no request under way. */
+const PAUSE_MS = 1000;
+const LONG_WAIT_MS = Math.round(8000 * PACE);
 
 describe('a shutdown under load answers all that was read and ends with code 0', () => {
   type End = (server: ServerProcess) => void | Promise<void>;
@@ -113,6 +119,36 @@ describe('a shutdown', () => {
       agent.destroy();
       expect(new Set(ends)).toEqual(new Set(['close']));
       expect(await server.exited).toEqual({ code: 0, signal: null });
+    },
+  );
+
+  it.each([
+    [2, 'collected', 1000],
+    [1, 'collected', 1000],
+    [2, 'passed on as it comes', 1_000_000],
+    [1, 'passed on as it comes', 1_000_000],
+  ])(
+    'answers a client that pauses in the midst of its body (workers: %i, the body is %s)',
+    async (workerNum, _, bytes) => {
+      const server = await startServer('http.js', { options: { workerNum, maxWaitMs: LONG_WAIT_MS } });
+      const client = await Client.open(server.port);
+      const head = `POST /count HTTP/1.1\r\nhost: a\r\ncontent-length: ${bytes}\r\n\r\n`;
+      const half = bytes / 2;
+      client.socket.write(head + 'x'.repeat(half));
+      await poll('it has been read', async () => {
+        const answer = await fetch(`http://127.0.0.1:${server.port}/clients`, { headers: { connection: 'close' } });
+        const clients = (await answer.json()) as { receivedBytes: number }[];
+        return clients.some(({ receivedBytes }) => receivedBytes === head.length + half);
+      });
+      server.signal('SIGTERM');
+      await sleep(PAUSE_MS);
+      client.socket.write('x'.repeat(half));
+      await client.closed;
+      expect(client.error).toBeUndefined();
+      const [status, ...fields] = (client.text.split('\r\n\r\n')[0] ?? '').split('\r\n');
+      expect([status, fields.includes('connection: close')]).toEqual(['HTTP/1.1 200 OK', true]);
+      expect(client.text.endsWith(`\r\n\r\n${bytes}`)).toBe(true);
+      await expectOrderlyEnd(server);
     },
   );
 

@@ -62,7 +62,7 @@ async function openRaw(server: ServerProcess, name = 'raw'): Promise<RawWebSocke
 }
 
 /** What is done between the two halves of what a client sends. */
-const steps: [string, (server: ServerProcess, socket: RawWebSocket) => Promise<void>][] = [
+const steps: [string, (server: ServerProcess, socket: RawWebSocket) => Promise<unknown>][] = [
   ['a reload', (server) => reload(server)],
 ];
 if (!IS_BASE) steps.push(['a killed worker', async (server, socket) => killWorker(server, await workerOf(socket))]);

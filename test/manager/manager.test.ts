@@ -343,6 +343,103 @@ describe('a reload', () => {
     expect(events).toEqual(['beforeReload']);
   });
 
+  const lastOfMaster = (): ManagerToMaster | undefined => toMaster.filter(({ type }) => type === 'reloaded').at(-1);
+
+  it.each([
+    ['an exit code', 1, 0],
+    ['a signal of its own', 0, 11],
+    ['an end in order, which nobody asked for', 0, 0],
+  ])(
+    'of which a ready worker ends by %s, while another boots, leaves the old workers as they are',
+    async (_, code, signal) => {
+      start();
+      const old = [newest(0), newest(1)];
+      manager.reload(false, 3);
+      await settle();
+      newest(0).ready();
+      newest(0).die(code, signal);
+      expect(started).toHaveLength(4);
+      expect([living(0), living(1)]).toEqual([[old[0]], [old[1]]]);
+      expect(lastOfMaster()).toEqual({ type: 'reloaded', request: 3, failed: expect.stringMatching(/^worker 0 /) });
+      expect(lastOfMaster()).not.toHaveProperty('generation');
+      expect([region.isReloading, region.reloads, region.reloadsFailed]).toEqual([false, 0, 1]);
+      await settle();
+      expect(events).toEqual(['beforeReload']);
+    },
+  );
+
+  it('replaces a ready worker that is killed from outside while another boots', async () => {
+    start();
+    await reload();
+    newest(0).ready();
+    newest(0).die(0, 9);
+    expect(living(0)).toHaveLength(2);
+    replaceFirstTwo();
+    await settle();
+    expect(lastOfMaster()).toEqual({ type: 'reloaded', request: 0 });
+    expect([region.reloads, region.reloadsFailed]).toEqual([1, 0]);
+  });
+
+  it('does not begin to replace while a worker that was ready has told that it dies', async () => {
+    start();
+    const old = [newest(0), newest(1)];
+    await reload();
+    newest(0).ready();
+    newest(0).tell({ type: 'fatal', error: serializeError(new Error('no database')) });
+    newest(1).ready();
+    expect(old.map((worker) => worker?.heard)).toEqual([['attach'], ['attach']]);
+    newest(0).die(1, 0);
+    expect(lastOfMaster()).toMatchObject({ failed: expect.stringContaining('no database') });
+    expect([living(0), living(1)]).toEqual([[old[0]], [old[1]]]);
+  });
+
+  it('has failed where a new worker crashes before the old ones have ended, with the generation that serves', async () => {
+    start();
+    manager.reload(false, 4);
+    await settle();
+    for (const id of [0, 1]) started[id + 2]?.ready();
+    for (const id of [0, 1]) started[id]?.report('released');
+    started[2]?.die(1, 0);
+    started[0]?.die(0, 0);
+    expect(lastOfMaster()).toBeUndefined();
+    started[1]?.die(0, 0);
+    const failed = 'worker 0 exited with code 1';
+    expect(lastOfMaster()).toEqual({ type: 'reloaded', request: 4, failed, generation: 1 });
+    expect([region.isReloading, region.reloads, region.reloadsFailed]).toEqual([false, 0, 1]);
+    expect(log.join('\n')).toMatch(
+      /the reload is done, and a new process has crashed since.*worker 0 exited with code 1/,
+    );
+    await settle();
+    expect(events).toEqual(['beforeReload', 'afterReload']);
+    expect(living(0).map(({ spec }) => spec.generation)).toEqual([1]);
+  });
+
+  it('waits for the end of a new worker that has told that it dies, when the old ones have ended', async () => {
+    start();
+    await reload();
+    for (const id of [0, 1]) started[id + 2]?.ready();
+    for (const id of [0, 1]) started[id]?.report('released');
+    started[3]?.tell({ type: 'fatal', error: serializeError(new Error('no database')) });
+    for (const id of [0, 1]) started[id]?.die(0, 0);
+    expect(lastOfMaster()).toBeUndefined();
+    started[3]?.die(1, 0);
+    expect(lastOfMaster()).toMatchObject({ failed: expect.stringMatching(/worker 1 .*no database/), generation: 1 });
+  });
+
+  it('is done where a new worker is replaced because it asks for it', async () => {
+    start();
+    await reload();
+    for (const id of [0, 1]) started[id + 2]?.ready();
+    for (const id of [0, 1]) started[id]?.report('released');
+    started[0]?.die(0, 0);
+    manager.recycle(0, 'maxRequest');
+    started[4]?.ready();
+    started[2]?.report('released');
+    started[2]?.die(0, 0);
+    started[1]?.die(0, 0);
+    expect(lastOfMaster()).toEqual({ type: 'reloaded', request: 0 });
+  });
+
   it('whose beforeReload never settles fails with a code after bootTimeoutMs, and the next one runs', async () => {
     beforeReload = () => new Promise(() => {});
     start();

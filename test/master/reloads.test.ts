@@ -36,18 +36,30 @@ describe('a reload', () => {
 
   it('is over with all that were asked for before it, and with none after it', async () => {
     const [first, second, third] = [reloads.open(), reloads.open(), reloads.open()];
-    reloads.over(second.request, undefined);
+    reloads.over(second.request, {});
     await Promise.all([first.done, second.done]);
-    reloads.over(third.request, 'why');
+    reloads.over(third.request, { failed: 'why' });
     await expect(third.done).rejects.toMatchObject({ code: 'ERR_RELOAD', message: expect.stringContaining('why') });
+  });
+
+  it('that has failed with the new workers in service says so, with their generation', async () => {
+    const { request, done } = reloads.open();
+    reloads.over(request, { failed: 'worker 0 exited with code 1', generation: 5 });
+    await expect(done).rejects.toMatchObject({
+      code: 'ERR_RELOAD',
+      detail: { why: 'worker 0 exited with code 1', generation: 5 },
+      message: expect.stringMatching(
+        /were replaced \(generation 5\), and a new process crashed.*The old ones have ended/,
+      ),
+    });
   });
 
   it('tells what it has not applied', async () => {
     const { request, done } = reloads.open();
-    reloads.over(request, undefined, ['workerNum 3 (the server has 2)']);
+    reloads.over(request, { needsRestart: ['workerNum 3 (the server has 2)'] });
     expect(await done).toEqual(['workerNum 3 (the server has 2)']);
     const next = reloads.open();
-    reloads.over(next.request, undefined);
+    reloads.over(next.request, {});
     expect(await next.done).toEqual([]);
   });
 

@@ -107,6 +107,10 @@ describe("Swoole's settings", () => {
     expect(unused[1]?.why).toContain('dispatchMode');
   });
 
+  it.each([undefined, null, 5, 'worker_num', 1n, new Map([['worker_num', 2]])])('are not %o', (settings) => {
+    expect(() => fromSwoole(settings as never)).toThrow(expect.objectContaining({ code: 'ERR_OPTION_TYPE' }));
+  });
+
   it('that Swoole does not have either are refused, with the nearest name', () => {
     expect(() => turn({ worker_nun: 4 })).toThrow(
       expect.objectContaining({ code: 'ERR_OPTION_UNKNOWN', detail: { name: 'worker_nun', nearest: 'worker_num' } }),

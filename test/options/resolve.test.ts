@@ -191,6 +191,13 @@ describe('defaults', () => {
     expect(resolve({ reactorNum, workerNum }).channelSize).toBe(channelSize);
   });
 
+  test('in BASE mode each worker has a channel to each other one, whatever reactorNum says', () => {
+    for (const reactorNum of [1, 64]) {
+      expect(resolve({ mode: 'base', reactorNum, workerNum: 4 }).channelSize).toBe(4 * MIB);
+      expect(resolve({ mode: 'base', reactorNum, workerNum: 32 }).channelSize).toBe(128 * KIB);
+    }
+  });
+
   test('every default passes its own check on any machine', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 4096 }), fc.integer({ min: 0, max: 2 ** 30 }), (cores, descriptorLimit) => {

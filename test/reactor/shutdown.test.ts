@@ -113,6 +113,59 @@ describe('before the first rung clients of HTTP that may have a request on the w
     }
   });
 
+  describe('and have sent a head, are read until their body has come whole', () => {
+    const HEAD = 'POST /next HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n';
+    const begin = (maxWaitMs = 3000): { world: Http1World; done: Mock<() => void> } => {
+      const world = new Http1World({}, { options: { maxWaitMs } });
+      const done = vi.fn<() => void>();
+      world.asks(`${HEAD}12345`);
+      world.pass(1000);
+      return { world, done };
+    };
+
+    it('although they pause longer than others may', () => {
+      const { world, done } = begin();
+      world.shutdown.sayFarewell(done);
+      for (let past = 0; past < 2200; past += 100) passes(world, 100);
+      expect([done.mock.calls.length, world.heardRequests()]).toEqual([0, []]);
+      world.asks('67890');
+      const [request] = world.heardRequests();
+      expect([request?.target, request?.bits.includes('keepAlive')]).toEqual(['/next', false]);
+      passes(world, 1);
+      expect(done).toHaveBeenCalledOnce();
+    });
+
+    it.each([3000, 400])('for three quarters of maxWaitMs, the rest is for their answers (%i)', (maxWaitMs) => {
+      const { world, done } = begin(maxWaitMs);
+      world.shutdown.sayFarewell(done);
+      passes(world, maxWaitMs * 0.75 - 1);
+      expect(done).not.toHaveBeenCalled();
+      passes(world, 1);
+      expect(done).toHaveBeenCalledOnce();
+      world.asks('67890');
+      expect([world.heardRequests(), world.connection.holds]).toEqual([[], Hold.quiet]);
+    });
+
+    it('which the rung that closes every connection ends', () => {
+      const { world, done } = begin();
+      world.shutdown.sayFarewell(done);
+      passes(world, 500);
+      expect(done).not.toHaveBeenCalled();
+      world.shutdown.closeAll(1000, vi.fn());
+      passes(world, 3000);
+      expect(done).not.toHaveBeenCalled();
+    });
+
+    it('and not those whose head has not come whole', () => {
+      const world = new Http1World();
+      const done = vi.fn();
+      world.asks(HEAD.slice(0, -2));
+      world.pass(1000);
+      world.shutdown.sayFarewell(done);
+      expect(done).toHaveBeenCalledOnce();
+    });
+  });
+
   it('are not waited for where there are none', () => {
     const { world } = open();
     const done = vi.fn();

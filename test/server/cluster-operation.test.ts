@@ -238,6 +238,14 @@ describe('a reload of all nodes', () => {
     expect(operation.status().reload?.running).toBe(false);
   });
 
+  it('says of a node whose new workers crash that they have replaced the old ones', async () => {
+    const ended = outcome(operation.reload());
+    const error = serializeError(new ServerError('ERR_RELOAD', { why: 'worker 0 threw', generation: 5 }));
+    operation.hear({ say: 'failed', id: (await order()).id, error });
+    const why = 'The workers were replaced (generation 5), and a new process crashed at once: worker 0 threw';
+    expect(await ended).toMatchObject({ code: 'ERR_NODE_RELOAD', detail: { node: 'a', left: 'c, b', why } });
+  });
+
   it('fails when this node does', async () => {
     operation.hear({ say: 'nodes', self: 'b', nodes: [node('b')], why: '', lost: [], queues: [], jobsWhy: '' });
     reloadHere = () => Promise.reject(new Error('It is broken.'));

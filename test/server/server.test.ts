@@ -129,6 +129,18 @@ describe('a server that has not started', () => {
     expect(() => it.off('recieve' as 'receive')).toThrow(code('ERR_EVENT_UNKNOWN'));
   });
 
+  it.each([Symbol('s'), 1n, null, undefined, Object.create(null), [Object.create(null)], [Symbol('s')]])(
+    'tells of %o in its own words, where the name of an event or a command is to be',
+    (name) => {
+      const it = server();
+      expect(() => it.on(name as 'receive', nothing)).toThrow(code('ERR_EVENT_UNKNOWN'));
+      expect(() => it.once(name as 'receive', nothing)).toThrow(code('ERR_EVENT_UNKNOWN'));
+      expect(() => it.off(name as 'receive')).toThrow(code('ERR_EVENT_UNKNOWN'));
+      expect(() => it.addCommand(name as string, nothing)).toThrow(code('ERR_COMMAND_NAME'));
+      expect(() => it.listen({ port: 0 }).on(name as 'receive', nothing)).toThrow(code('ERR_EVENT_UNKNOWN'));
+    },
+  );
+
   it('has timers of its own', () => {
     vi.useFakeTimers();
     try {

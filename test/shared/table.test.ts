@@ -98,6 +98,19 @@ describe('a table', () => {
     expect(table.get('a')).toMatchObject({ n: 2 ** 31 - 1, visits: Number.MAX_SAFE_INTEGER });
   });
 
+  it.each([Object.create(null), [Object.create(null)], [Symbol('s')], Symbol('s'), 1n, null])(
+    'refuses %o as a column, and as what is counted',
+    (wrong) => {
+      const table = worldOf(all, 10).of(1);
+      expect(codeOf(() => table.get('a', wrong))).toBe('ERR_TABLE_COLUMN');
+      expect(codeOf(() => table.incr('a', wrong))).toBe('ERR_TABLE_COLUMN');
+      for (const by of [wrong, '5']) {
+        expect(codeOf(() => table.incr('a', 'n', by as number))).toBe('ERR_TABLE_VALUE');
+        expect(codeOf(() => table.decr('a', 'n', by as number))).toBe('ERR_TABLE_VALUE');
+      }
+    },
+  );
+
   it.each([
     ['int', { visits: 0.5 }, 'ERR_TABLE_VALUE'],
     ['int', { visits: 2 ** 53 }, 'ERR_TABLE_VALUE'],

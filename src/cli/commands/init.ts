@@ -41,6 +41,7 @@ export function init(
   write(join(folder, name), configText(project, script), isForced);
   print(`Found ${kindOf(project)}: ${script} (${foundBy}).`);
   print(`Wrote ${name}. docs/config.md describes all keys.`);
+  if (project.encryptsBy !== '') process.stderr.write(`tswoole: ${adviceOnTls(project.encryptsBy, script, name)}\n`);
   print(['Next:', ...stepsFor(project)].join('\n  '));
 }
 
@@ -107,7 +108,15 @@ function kindOf({ framework, http }: Project): string {
   return framework === '' ? 'an app' : `an app of ${framework}`;
 }
 
-function configText({ name, framework, http, hasEnvFile, hasTswoole }: Project, script: string): string {
+/** `tswoole start` refuses such an app. */
+function adviceOnTls(module: string, script: string, name: string): string {
+  return (
+    `${script} seems to make a server of node:${module}; such an app is refused, as TLS and HTTP/2 are the work of tswoole. Let a server of ` +
+    `node:http listen with the same app, or export the app, and name the certificate in ${name} (tls): docs/tls.md.`
+  );
+}
+
+function configText({ name, framework, http, encryptsBy, hasEnvFile, hasTswoole }: Project, script: string): string {
   const what = framework === '' ? 'an app that listens by node:http, or exports its handler' : `an app of ${framework}`;
   const lines = [
     `name: ${quoted(name)},`,
@@ -115,6 +124,7 @@ function configText({ name, framework, http, hasEnvFile, hasTswoole }: Project, 
     ...(http ? [`http: true, // ${what}`] : []),
     '// port: 3000, // without it: as the script says',
     '// workerNum: 4, // without it: the number of cores',
+    ...(encryptsBy === '' ? [] : ["// tls: { cert: 'server.crt', key: 'server.key' }, // in place of the app's own"]),
     ...(hasEnvFile ? ["envFile: '.env',"] : []),
     '// tswoole start --env production',
     'environments: {',

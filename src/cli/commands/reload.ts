@@ -20,7 +20,7 @@ export function addReload(program: Command): void {
     .summary('replace workers without losing a connection')
     .description(
       'Replaces every worker and task worker by one that runs the script as it is now. No connection is lost. Returns when the ' +
-        'old ones have ended, or prints why they stay.',
+        'old ones have ended, or prints why they stay, or how a new one has crashed meanwhile.',
     )
     .argument('[servers...]', 'names or pids; without one all apps of the config file')
     .option('--tasks', 'task workers only')

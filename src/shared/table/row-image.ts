@@ -63,9 +63,13 @@ export class RowImage {
     this.count = 1;
   }
 
-  unknown(name: string): ServerError {
+  unknown(name: unknown): ServerError {
     const columns = this.#columns.all.map((column) => column.name).join(', ');
-    return new ServerError('ERR_TABLE_COLUMN', { table: this.#table, column: String(name), columns });
+    return new ServerError('ERR_TABLE_COLUMN', {
+      table: this.#table,
+      column: typeof name === 'string' ? name : describe(name),
+      columns,
+    });
   }
 
   #write(column: Column, value: unknown): void {

@@ -150,7 +150,7 @@ export class Table<const S extends ColumnSpecs = ColumnSpecs> implements Iterabl
 
   /** Like `incr`, downwards. */
   decr(key: string, column: NumberColumn<S>, by = 1): number {
-    return this.#add(key, column, -by);
+    return this.#add(key, column, typeof by === 'number' ? -by : by);
   }
 
   /** @returns whether it was there */

@@ -276,6 +276,11 @@ export class Http1 implements Protocol {
     return now - table.lastReceivedAt(connection.slot) < SOON_MS;
   }
 
+  /** Longer bodies, and those of unknown length, are with a worker as soon as the head has come. */
+  collectsBody(connection: Connection): boolean {
+    return stateOf(connection).wanted > 0;
+  }
+
   answeringWorker(connection: Connection): number {
     const { isOwed, worker } = stateOf(connection);
     return isOwed ? worker : -1;
