@@ -15,7 +15,7 @@ const MOST_BYTES = 64 * 2 ** 20;
  * What V8 has taken and does not use; or what buffers outside of its heap have grown by since the last collection: those of
  * clients that were behind are garbage now, and seem small to V8.
  */
-const FEWEST_BYTES = 2 * 2 ** 20;
+const FEWEST_BYTES = 2 ** 20;
 const MUCH_BYTES = 32 * 2 ** 20;
 /** From one collection to the next, in times of what it took; before one that may bring much; at least, at most. */
 const RESTS = 500;
