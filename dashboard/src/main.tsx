@@ -39,7 +39,7 @@ function Page() {
   }, []);
   const name = names.find((one) => one === view.value) ?? 'overview';
   const [, View] = views[name];
-  const { status } = state.value ?? {};
+  const { status, stats } = state.value ?? {};
   const isLost = link.value === 'lost';
   return (
     <>
@@ -83,6 +83,11 @@ function Page() {
           {`${process} has ended ${failures} times in a row: ${reason}`}
         </p>
       ))}
+      {stats !== undefined && stats.pausedReactorNum > 0 && (
+        <p class="banner bad" role="alert">
+          {`${stats.pausedReactorNum} reactors read no client: maxBufferedBytes is reached`}
+        </p>
+      )}
       <Notice />
       <main>
         <View />

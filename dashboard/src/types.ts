@@ -115,6 +115,7 @@ export interface TaskCounts {
 export interface Stats {
   readonly connectionNum: number;
   readonly bufferedBytes: number;
+  readonly pausedReactorNum: number;
   readonly callbackErrors: number;
   readonly serverErrorCount: number;
   readonly workerRestarts: number;

@@ -6,6 +6,7 @@
 import type { AccessLog } from '../access-log/access-log.js';
 import { reactorBell, workerBell } from '../ipc/bells.js';
 import { killBrokenSender } from '../ipc/broken-sender.js';
+import { logOverload } from '../ipc/overload.js';
 import { logRefused } from '../ipc/refused-client.js';
 import type { LocalLink } from '../ipc/reply.js';
 import { Waker, type Wakes } from '../ipc/sleep.js';
@@ -83,6 +84,7 @@ export class BaseSockets implements OwnSockets {
       wakerOf: (worker, ofLane) => (worker === id && ofLane === lane ? ownWaker : undefined),
       createPoller: (handler) => turns.forReactor(handler as Reactor),
       onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
+      onOverload: (overload) => logOverload(overload, log),
       onBrokenSender: (worker) => killBrokenSender(worker, new WorkerBoard(region), log),
       accessLog: this.#parts.accessLog,
     });

@@ -44,6 +44,10 @@ export interface ServerStats {
   sentBytes: number;
   /** Bytes buffered by the server now: queued for sending, and of incomplete packets. */
   bufferedBytes: number;
+  /** Reactors that read no client now, because the server holds more than `maxBufferedBytes`. */
+  pausedReactorNum: number;
+  /** For how long the first of them has read none, in ms; 0: all read. */
+  pausedMs: number;
   /** Callbacks that threw, or whose promise was rejected, since the start. */
   callbackErrors: number;
   /** HTTP answers with a status of 500 and above, since the start: of workers, not those of `server.response()`. */
@@ -260,6 +264,7 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     bufferedBytes:
       counter(ReactorCounter.buffered) +
       overWorkers(({ id }) => board.read(id, WorkerCounter.held) + board.http2(id).heldBytes),
+    ...readPauses(region, reactors),
     callbackErrors: overWorkers((worker) => worker.callbackErrors),
     serverErrorCount: overWorkers((worker) => worker.serverErrorCount),
     pendingCallbacks: overWorkers((worker) => worker.pendingCallbacks),
@@ -281,6 +286,12 @@ export function readStats(region: Region, tasks: TaskCounts, messageCount: numbe
     shared: sharedObjects(),
     cluster: new ClusterRecord(region).read() ?? null,
   };
+}
+
+function readPauses(region: Region, board: ReactorBoard): Pick<ServerStats, 'pausedReactorNum' | 'pausedMs'> {
+  const paused = ofReactors(region, (r) => board.read(r, ReactorCounter.pausedAt)).filter((since) => since > 0);
+  const pausedMs = Math.max(0, ...paused.map((since) => Math.round(monotonicMs() - since)));
+  return { pausedReactorNum: paused.length, pausedMs };
 }
 
 /** Those of `readStats` that cost least: read more often than once a second. */

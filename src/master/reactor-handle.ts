@@ -1,6 +1,7 @@
 /** A reactor thread as the master's main thread holds it. */
 import { Worker } from 'node:worker_threads';
 import { REACTOR_ENTRY } from '../entries.js';
+import type { Overload } from '../ipc/overload.js';
 import type { RefusedClient } from '../ipc/refused-client.js';
 import { type DoorbellDescriptors, ringDoorbell } from '../os/doorbell.js';
 import { type Deferred, deferred } from '../util/deferred.js';
@@ -13,14 +14,17 @@ type FromReactor =
   | { type: 'withheld' }
   | { type: 'rebound' }
   | ({ type: 'refused' } & RefusedClient)
+  | { type: 'overload'; overload: Overload }
   | { type: 'notRenewed'; why: string }
   | { type: 'brokenSender'; worker: number };
-type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused' | 'notRenewed'>;
+type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused' | 'overload' | 'notRenewed'>;
 
 export interface ReactorHandleEvents {
   brokenSender(worker: number): void;
   /** Clients were disconnected because of what they sent. */
   refused(client: RefusedClient): void;
+  /** It reads no client, or reads on. */
+  overload(overload: Overload): void;
   /** Certificates could not be read again. */
   notRenewed(why: string): void;
   /** The thread has ended without an order to. */
@@ -59,6 +63,7 @@ export class ReactorHandle {
     this.#thread.on('message', (message: FromReactor) => {
       if (message.type === 'brokenSender') events.brokenSender(message.worker);
       else if (message.type === 'refused') events.refused(message);
+      else if (message.type === 'overload') events.overload(message.overload);
       else if (message.type === 'notRenewed') events.notRenewed(message.why);
       else this.#waiting.get(message.type)?.resolve();
     });

@@ -4,6 +4,7 @@ import type { Arrival } from '../ipc/arrival.js';
 import { reactorBell } from '../ipc/bells.js';
 import { frameBytes, Request } from '../ipc/frame.js';
 import { ACCEPT_BYTES, writeAccept } from '../ipc/frames/accept.js';
+import { logOverload, type Overload } from '../ipc/overload.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -45,7 +46,8 @@ export class ReactorThreads implements ConnectionOwners {
     const { brokenSender, refused, failed, log } = this.#parts;
     const notRenewed = (why: string): void =>
       log.error('the certificates could not be read again, the old ones stay', { why });
-    const events = { brokenSender, refused, failed, notRenewed };
+    const overload = (told: Overload): void => logOverload(told, log);
+    const events = { brokenSender, refused, failed, overload, notRenewed };
     this.#threads = links.map(
       (_, id) =>
         new ReactorHandle(

@@ -39,6 +39,8 @@ export const ReactorCounter = numbered([
   'drops',
   /** 1 while it reads no client, because the server holds more than `maxBufferedBytes`. */
   'paused',
+  /** Since when, in ms of `monotonicMs()`; 0: it is not paused. */
+  'pausedAt',
 ]);
 
 /** How WebSockets end: the codes of RFC 6455 7.4 that are counted one by one. */

@@ -2,6 +2,7 @@
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 import { monotonicMs } from '../util/clock.js';
 import { HeapTrim } from './heap-trim.js';
+import { MallocTrim } from './malloc-trim.js';
 import type { ProcessRecord } from './process-board.js';
 
 const INTERVAL_MS = 100;
@@ -22,7 +23,8 @@ export interface CheckInParts {
 
 export class CheckIn {
   readonly #parts: CheckInParts;
-  readonly #trim = new HeapTrim();
+  readonly #heapTrim = new HeapTrim();
+  readonly #mallocTrim = new MallocTrim();
   #timer: NodeJS.Timeout | undefined;
   #expectedAt = 0;
   #ticks = 0;
@@ -75,11 +77,15 @@ export class CheckIn {
     record.loopRan(active, idle);
     this.#utilisation = utilisation;
     this.#blockedMs = blockedMs;
+    void this.#trim(active / (active + idle));
     if (isThread === true) return;
-    void this.#trim.look(active / (active + idle));
     const bytes = residentBytes();
     record.residentBytes = bytes;
     measured?.(bytes);
+  }
+
+  async #trim(active: number): Promise<void> {
+    this.#mallocTrim.look(await this.#heapTrim.look(active));
   }
 }
 

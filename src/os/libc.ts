@@ -21,6 +21,15 @@ const bindOnLinux = (prototype: string): unknown =>
         throw new Error(`${prototype} exists on Linux only`);
       };
 
+/** @returns undefined: this C library does not have it */
+function bindWhereItIs(prototype: string): unknown {
+  try {
+    return bind(prototype);
+  } catch {
+    return undefined;
+  }
+}
+
 type Call<A extends unknown[]> = (...args: A) => number;
 
 export const libc = {
@@ -89,6 +98,8 @@ export const libc = {
   sched_getaffinity: bindOnLinux('int sched_getaffinity(int, size_t, void *)') as Call<[number, number, Buffer]>,
   execve: bind('int execve(const char *, const void *, const void *)') as Call<[string, Buffer, Buffer]>,
   waitpid: bind('int waitpid(int, void *, int)') as Call<[number, Buffer, number]>,
+  /** glibc only. */
+  malloc_trim: bindWhereItIs('int malloc_trim(size_t)') as Call<[number]> | undefined,
   waitid: bindOnLinux('int waitid(int, uint32_t, void *, int)') as Call<[number, number, Buffer, number]>,
 };
 

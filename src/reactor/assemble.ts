@@ -47,7 +47,7 @@ async function loadFraming(port: PortOptions, isSeen: boolean): Promise<PortFram
 }
 
 export interface ReactorPlace
-  extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onBrokenSender' | 'accessLog'> {
+  extends Pick<ReactorParts, 'createPoller' | 'onRefused' | 'onOverload' | 'onBrokenSender' | 'accessLog'> {
   readonly id: number;
   readonly region: Region;
   readonly bells: readonly DoorbellDescriptors[];
@@ -85,6 +85,7 @@ export function assembleReactor(place: ReactorPlace): Reactor {
     accessLog: place.accessLog,
     createPoller: place.createPoller,
     onRefused: place.onRefused,
+    onOverload: place.onOverload,
     onBrokenSender: place.onBrokenSender,
   });
 }

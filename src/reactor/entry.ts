@@ -56,6 +56,7 @@ async function run(): Promise<void> {
       return poller;
     },
     onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
+    onOverload: (overload) => send({ type: 'overload', overload }),
     onBrokenSender: (worker) => send({ type: 'brokenSender', worker }),
     accessLog,
   });

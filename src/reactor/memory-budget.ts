@@ -3,11 +3,13 @@
  * bytes in shared memory, and each reactor reads the sum. Runs in the reactor.
  */
 import { CloseCode } from '../ipc/frame.js';
+import type { Overload } from '../ipc/overload.js';
 import { ReactorCounter, WorkerCounter } from '../memory/boards.js';
 import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
 import { Hold } from './life.js';
+import { OverloadReport } from './overload-report.js';
 
 /** How often a paused reactor checks whether it may read again: the others do not notify it when they drain. */
 const LOOK_MS = 20;
@@ -17,15 +19,17 @@ const LOW = 0.8;
 export class MemoryBudget {
   readonly #context: ReactorContext;
   readonly #ending: Ending;
+  readonly #report: OverloadReport;
   #isOver = false;
   #closedAt = Number.NEGATIVE_INFINITY;
   /** Connections that were to be read meanwhile. */
   #waiting = new Set<Connection>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(context: ReactorContext, ending: Ending) {
+  constructor(context: ReactorContext, ending: Ending, onOverload: (overload: Overload) => void) {
     this.#context = context;
     this.#ending = ending;
+    this.#report = new OverloadReport(context, onOverload);
     this.#setOver(false); // in BASE mode a worker that was killed may have left it set
   }
 
@@ -48,7 +52,10 @@ export class MemoryBudget {
       return nobody;
     }
     if (total > maxBufferedBytes) this.#pause();
-    if (!this.#isOver || total > maxBufferedBytes * LOW) return nobody;
+    if (!this.#isOver) return nobody;
+    this.#report.goesOn(total);
+    if (total > maxBufferedBytes * LOW) return nobody;
+    this.#report.end(total);
     return this.#goOn();
   }
 
@@ -58,8 +65,16 @@ export class MemoryBudget {
   }
 
   #pause(): void {
-    if (!this.#isOver) this.#setOver(true);
-    this.#timer ??= setInterval(() => this.#context.wake(), LOOK_MS);
+    if (!this.#isOver) {
+      this.#setOver(true);
+      this.#report.begin();
+    }
+    this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
+  }
+
+  #look(): void {
+    this.#report.look();
+    this.#context.wake();
   }
 
   #goOn(): Iterable<Connection> {
@@ -73,7 +88,9 @@ export class MemoryBudget {
 
   #setOver(is: boolean): void {
     this.#isOver = is;
-    this.#context.board.set(this.#context.id, ReactorCounter.paused, is ? 1 : 0);
+    const { id, board, now } = this.#context;
+    board.set(id, ReactorCounter.pausedAt, is ? now : 0);
+    board.set(id, ReactorCounter.paused, is ? 1 : 0);
   }
 
   /** Closes one connection at a time. */

@@ -1,4 +1,5 @@
 /** Messages between the main thread and a reactor thread. Rare: packets and replies travel in shared memory. */
+import type { Overload } from '../ipc/overload.js';
 import type { PollerName } from '../os/create-poller.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import type { ReactorOptions } from './context.js';
@@ -45,5 +46,6 @@ export type FromReactor =
    * message.
    */
   | { type: 'refused'; sessionId: number; code: number; message: string; others: number }
+  | { type: 'overload'; overload: Overload }
   | { type: 'notRenewed'; why: string }
   | { type: 'brokenSender'; worker: number };

@@ -1,6 +1,7 @@
 /** Assembles the parts of one reactor and passes each its dependencies. Runs in the reactor. */
 import type { AccessLog } from '../access-log/access-log.js';
 import { Request } from '../ipc/frame.js';
+import type { Overload } from '../ipc/overload.js';
 import type { Sleeper } from '../ipc/sleep.js';
 import type { LoadedTls } from '../listen/tls-material.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -62,6 +63,8 @@ export interface ReactorParts {
   createPoller(handler: PollerHandler): Poller;
   /** A client was disconnected because of what it sent. */
   onRefused(sessionId: number, code: number, message: string): void;
+  /** It reads no client, because the server holds more than `maxBufferedBytes`, or reads on. */
+  onOverload(overload: Overload): void;
   /** A sender wrote a frame that cannot be read. */
   onBrokenSender(worker: number): void;
 }
@@ -71,7 +74,7 @@ export type Wiring = ReturnType<typeof wire>;
 
 /** @param wakeUp called when a timer of a part fires: a turn begins */
 export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
-  const { id, region, options, strategy, onRefused } = parts;
+  const { id, region, options, strategy, onRefused, onOverload } = parts;
   const { reactorNum, workerNum, slots: slotNum } = region.shape;
   const context = contextOf(parts, poller);
   const view = new SharedDispatchView(region, context.workers, context.table, parts.rings);
@@ -79,7 +82,7 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   const ending = new Ending(context, slots, wakeUp);
   const openBatch = () => (options.ioUring ? SendBatch.open() : undefined);
   const sending = new Sending(context, ending, openBatch);
-  const budget = new MemoryBudget(context, ending);
+  const budget = new MemoryBudget(context, ending, onOverload);
   const inflight = new InflightLimit(context, view);
   const reading = new Reading({ context, ending, budget, inflight });
   const answers: WorkerAnswers = {

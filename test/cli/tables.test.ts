@@ -35,6 +35,14 @@ describe('what "tswoole rooms" shows', () => {
 });
 
 describe('what "tswoole status" shows', () => {
+  it('has the reactors that read no client', () => {
+    expect(text()).not.toMatch(/^paused /m);
+    const paused = { pausedReactorNum: 1, pausedMs: 12_400, reactorNum: 2, bufferedBytes: 11 * 2 ** 20 };
+    expect(text({}, paused)).toMatch(
+      /^paused +1 of 2 reactors read no client, for 12s now: 11\.0 MiB wait, and maxBufferedBytes is reached; see the log$/m,
+    );
+  });
+
   it('has WebSockets and rooms where a port speaks WebSocket', () => {
     const figures = {
       ...{ webSockets: 3, messagesReceived: 12_345, closeCodes: {}, rooms: 2, roomMembers: 4 },

@@ -89,6 +89,15 @@ describe('the figures of a server', () => {
     });
   });
 
+  it('have the reactors that read no client, and for how long the first of them has read none', () => {
+    reactors.set(1, ReactorCounter.pausedAt, monotonicMs() - 5000);
+    expect(stats()).toMatchObject({ pausedReactorNum: 1, pausedMs: expect.closeTo(5000, -3) });
+    reactors.set(0, ReactorCounter.pausedAt, monotonicMs() - 60_000);
+    expect(stats()).toMatchObject({ pausedReactorNum: 2, pausedMs: expect.closeTo(60_000, -3) });
+    for (const reactor of [0, 1]) reactors.set(reactor, ReactorCounter.pausedAt, 0);
+    expect(stats()).toMatchObject({ pausedReactorNum: 0, pausedMs: 0 });
+  });
+
   it('are those of all workers together, both processes of an id and workers that have gone included', () => {
     count(0, 0, WorkerCounter.received, 1);
     count(0, 1, WorkerCounter.received, 10);

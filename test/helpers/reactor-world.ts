@@ -1,5 +1,6 @@
 /** The shared memory of a server without its processes, and a reactor's parts without sockets, threads or poller. */
 import { AnswerFlag, Request, typeOf } from '../../src/ipc/frame.js';
+import type { Overload } from '../../src/ipc/overload.js';
 import { Reply } from '../../src/ipc/reply.js';
 import { RingReader, RingWriter } from '../../src/ipc/ring.js';
 import { AddressCounters } from '../../src/memory/address-counters.js';
@@ -143,6 +144,8 @@ export class ReactorWorld {
   readonly batch: FakeBatch;
   /** What clients were disconnected for: close code and message. */
   readonly refused: (readonly [code: number, message: string])[] = [];
+  /** Pauses that were reported. */
+  readonly overloads: Overload[] = [];
   /** Senders that have written what cannot be read: worker ids. */
   readonly brokenSenders: number[] = [];
   /** Peers whose bell was rung. */
@@ -173,7 +176,7 @@ export class ReactorWorld {
     this.slots = new ConnectionSlots(0, 1, region.shape.slots, workerNum);
     this.ending = new Ending(context, this.slots, () => {});
     this.sending = new Sending(context, this.ending, () => (given.batched === true ? this.batch : undefined));
-    this.budget = new MemoryBudget(context, this.ending);
+    this.budget = new MemoryBudget(context, this.ending, (overload) => this.overloads.push(overload));
     this.inflight = new InflightLimit(context, this.view);
     const { ending, sending, budget, inflight, view } = this;
     this.reading = new Reading({ context, ending, budget, inflight });

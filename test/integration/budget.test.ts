@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import type { ServerStats } from '../../src/control/stats.js';
 import { endServers, inProcessMode, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
+import { tswoole } from '../helpers/tswoole.js';
 
 afterEach(endServers);
 
@@ -88,7 +90,9 @@ describe('watermarks of a port', () => {
 
 describe('maxBufferedBytes', () => {
   it('with the policy pause stops reading from everyone until enough has drained', async () => {
-    const server = await startServer('commands.js', { options: { workerNum: 2, maxBufferedBytes: '10m' } });
+    const server = await startServer('commands.js', {
+      options: { workerNum: 2, maxBufferedBytes: '10m', logLevel: 'info' },
+    });
     const watcher = await TcpClient.connect(server.port);
     const deaf = await deafClients(server.port, 8, 8 * MIB);
     await poll('it is over', async () => {
@@ -98,10 +102,23 @@ describe('maxBufferedBytes', () => {
         () => true,
       );
     });
+    const told =
+      / warn .*more than maxBufferedBytes; .*heldBytes=(\d+) maxBufferedBytes=10485760 connections=\d+ holders=\d/;
+    const [, held] = await server.waitFor('the log says so', () => told.exec(server.stderr) ?? undefined);
+    expect(Number(held)).toBeGreaterThan(10 * MIB);
+    expect((await tswoole(server, 'status')).out).toMatch(
+      /^paused +[12] of 2 reactors read no client, for \d+s now: /m,
+    );
+    const { stats } = JSON.parse((await tswoole(server, 'status', '--json')).out) as { stats: ServerStats };
+    expect(stats).toMatchObject({ reactorNum: 2, pausedReactorNum: expect.toSatisfy((n) => n > 0) });
     for (const client of deaf) client.socket.resume();
     await Promise.all(deaf.map((client) => client.read(8 * MIB, 20_000)));
     expect(await watcher.readLine()).toBe('a');
     expect(codes(server)).toEqual([]);
+    await server.waitFor('the log says that it is over', () =>
+      / info .*clients are read on .*pausedMs=\d/.test(server.stderr),
+    );
+    await poll('it is not paused', async () => !(await tswoole(server, 'status')).out.includes('\npaused '));
     await poll('nothing waits', async () => (await statsOf(watcher)).bufferedBytes === 0);
     for (const client of [...deaf, watcher]) client.socket.destroy();
   });

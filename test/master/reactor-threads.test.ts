@@ -72,7 +72,7 @@ const note =
     void events.push([name, ...given]);
 const handle = (): [ReactorHandle, FakeThread] => {
   const told = {
-    ...{ brokenSender: note('brokenSender'), refused: note('refused') },
+    ...{ brokenSender: note('brokenSender'), refused: note('refused'), overload: note('overload') },
     ...{ notRenewed: note('notRenewed'), failed: note('failed') },
   };
   const made = new ReactorHandle(1, bells[1] as DoorbellDescriptors, { region: 3 }, 'it', told);
@@ -133,10 +133,12 @@ describe('a reactor thread as the master holds it', () => {
     const [, thread] = handle();
     thread.says('brokenSender', { worker: 3 });
     thread.says('refused', { sessionId: 1, code: 2, message: 'x', others: 0 });
+    thread.says('overload', { overload: { state: 'reads on' } });
     thread.says('notRenewed', { why: 'no file' });
     expect(events).toEqual([
       ['brokenSender', 3],
       ['refused', { type: 'refused', sessionId: 1, code: 2, message: 'x', others: 0 }],
+      ['overload', { state: 'reads on' }],
       ['notRenewed', 'no file'],
     ]);
   });

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CheckIn } from '../../src/memory/check-in.js';
+import { HeapTrim } from '../../src/memory/heap-trim.js';
+import { MallocTrim } from '../../src/memory/malloc-trim.js';
 import { ProcessRecord } from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
 import { monotonicMs } from '../../src/util/clock.js';
@@ -128,6 +130,23 @@ describe('a process that checks in', () => {
     expect(record.residentBytes).toBeGreaterThanOrEqual(before);
     expect(record.residentBytes).toBeLessThanOrEqual(process.resourceUsage().maxRSS * 1024);
   });
+
+  it.each([false, true])(
+    'gives memory back, once a second, and tells malloc when it has collected (thread: %s)',
+    async (isThread) => {
+      const heap = vi.spyOn(HeapTrim.prototype, 'look').mockResolvedValueOnce(false).mockResolvedValueOnce(true);
+      const malloc = vi.spyOn(MallocTrim.prototype, 'look').mockReturnValue();
+      const checkIn = new CheckIn({ record, isThread });
+      checkIn.start();
+      for (const second of [1, 2]) {
+        vi.advanceTimersByTime(1000);
+        await Promise.resolve();
+        expect([heap.mock.calls.length, malloc.mock.calls.length]).toEqual([second, second]);
+      }
+      expect(malloc.mock.calls).toEqual([[false], [true]]);
+      checkIn.stop();
+    },
+  );
 
   it('has no memory of its own where it is a thread', () => {
     const checkIn = new CheckIn({ record, isThread: true, measured: () => expect.unreachable() });

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Overload } from '../../src/ipc/overload.js';
 import type { PollerHandler } from '../../src/os/poller.js';
 import type { FromReactor, ToReactor } from '../../src/reactor/thread-message.js';
 
@@ -11,6 +12,7 @@ const thread = vi.hoisted(() => ({
     strategy: unknown;
     createPoller(handler: unknown): unknown;
     onRefused(sessionId: number, code: number, message: string): void;
+    onOverload(overload: Overload): void;
     onBrokenSender(worker: number): void;
   },
   calls: [] as unknown[][],
@@ -155,9 +157,11 @@ describe('a reactor thread', () => {
     expect([thread.calls.at(-1), exitFlag[1]]).toEqual([['stop'], 1]);
   });
 
-  it('reports clients it has refused, senders that are broken, and certificates that are no good', async () => {
+  it('reports clients it has refused, pauses, senders that are broken, and certificates that are no good', async () => {
+    const readsOn: Overload = { state: 'reads on', reactor: 1, pausedMs: 5, heldBytes: 7, mostBytes: 9 };
     await begin();
     thread.parts.onRefused(7, 4, 'why');
+    thread.parts.onOverload(readsOn);
     thread.parts.onBrokenSender(2);
     for (const thrown of [new Error('no key'), 'odd']) {
       thread.renew = () => {
@@ -167,6 +171,7 @@ describe('a reactor thread', () => {
     }
     expect(port.sent.slice(1)).toEqual([
       { type: 'refused', sessionId: 7, code: 4, message: 'why', others: 0 },
+      { type: 'overload', overload: readsOn },
       { type: 'brokenSender', worker: 2 },
       { type: 'notRenewed', why: 'no key' },
       { type: 'notRenewed', why: 'odd' },

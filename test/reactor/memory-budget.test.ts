@@ -100,6 +100,77 @@ describe('over the budget, where clients are paused', () => {
   });
 });
 
+describe('a pause is reported', () => {
+  const fill = (world: BudgetWorld): void => world.workerHolds(1001);
+  const passes = (world: BudgetWorld, ms: number): void => {
+    world.pass(ms);
+    vi.advanceTimersByTime(ms);
+  };
+  const drain = (world: BudgetWorld): void => world.workerHolds(0);
+
+  it('once, with what is held, and once more when clients are read on', () => {
+    const world = new BudgetWorld({});
+    for (const bytes of [10, 300, 400, 20]) world.waitsFor(bytes);
+    const [, , largest] = world.context.connections.list();
+    world.connect();
+    world.workerHolds(500);
+    expect(world.overloads).toEqual([]);
+    passes(world, 100);
+    world.workerHolds(400);
+    const paused = { state: 'paused', reactor: 0, heldBytes: 1230, limitBytes: 1000, connections: 5 };
+    expect(world.overloads).toEqual([
+      { ...paused, holders: 1, largest: largest?.sessionId, endsDeaf: false, untold: 0 },
+    ]);
+    passes(world, 1400);
+    world.workerHolds(900);
+    passes(world, 1500);
+    world.workerHolds(70);
+    expect(world.overloads.slice(1)).toEqual([
+      { state: 'reads on', reactor: 0, pausedMs: 3000, heldBytes: 800, mostBytes: 1630 },
+    ]);
+  });
+
+  it('without a client where none of this reactor holds anything, and with what ends clients that take nothing', () => {
+    const world = new BudgetWorld({ writeTimeoutMs: 1000 });
+    fill(world);
+    passes(world, 100);
+    fill(world);
+    expect(world.overloads).toMatchObject([{ connections: 0, holders: 0, largest: 0, endsDeaf: true }]);
+  });
+
+  it('at most once in ten seconds: the next report has the number of the others', () => {
+    const world = new BudgetWorld({});
+    for (let i = 0; i < 100; i++) {
+      fill(world);
+      drain(world);
+      passes(world, 50);
+    }
+    expect(world.overloads.map(({ state }) => state)).toEqual(['paused', 'reads on']);
+    passes(world, 5000);
+    fill(world);
+    drain(world);
+    expect(world.overloads.slice(2)).toMatchObject([
+      { state: 'paused', heldBytes: 1001, untold: 99 },
+      { state: 'reads on' },
+    ]);
+  });
+
+  it('later, where it began right behind another one and goes on', () => {
+    const world = new BudgetWorld({});
+    fill(world);
+    drain(world);
+    fill(world);
+    expect(world.overloads).toHaveLength(2);
+    passes(world, 10_000);
+    fill(world);
+    drain(world);
+    expect(world.overloads.slice(2)).toMatchObject([
+      { state: 'paused', untold: 0 },
+      { state: 'reads on', pausedMs: 10_000 },
+    ]);
+  });
+});
+
 describe('over the budget, where clients are closed', () => {
   it('the one goes for which the most waits, and no other', () => {
     const world = new BudgetWorld({ overloadPolicy: 'close' });

@@ -81,6 +81,7 @@ class Rig {
       modules: { dispatch: undefined, framings: [undefined], certificates: [undefined] },
       createPoller: () => this.poller,
       onRefused: (_sessionId, code) => this.refused.push(code),
+      onOverload: () => {},
       onBrokenSender: (worker) => this.broken.push(worker),
     });
     rigs.push(this);

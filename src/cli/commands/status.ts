@@ -91,6 +91,7 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
       ? [['starting', 'clients are served when its workers are ready'] as [string, string]]
       : []),
     ...status.crashLoops.map((loop): [string, string] => [loop.name, describeLoop(loop)]),
+    ...describePause(stats),
     ['listening', status.listening.join(', ')],
     ...(status.admin === '' ? [] : [['admin', status.admin] as [string, string]]),
     ['script', status.script],
@@ -120,6 +121,15 @@ export function describeStatus(status: ServerStatus, stats: ServerStats): string
   entries.push(['log', `level ${status.logLevel}, ${whereTo(status)}`]);
   if (status.pidFile !== '') entries.push(['pid file', status.pidFile]);
   return `${head}\n${list(entries)}`;
+}
+
+/** A server of an earlier version does not say it. */
+function describePause({ pausedReactorNum = 0, pausedMs, bufferedBytes, reactorNum }: ServerStats): [string, string][] {
+  if (pausedReactorNum === 0) return [];
+  const who = `${pausedReactorNum} of ${reactorNum} reactors read no client, for ${duration(pausedMs)} now`;
+  return [
+    ['paused', paint('red', `${who}: ${bytes(bufferedBytes)} wait, and maxBufferedBytes is reached; see the log`)],
+  ];
 }
 
 function describeCluster(cluster: ClusterStatus, stats: ServerStats): [string, string][] {
