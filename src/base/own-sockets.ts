@@ -10,6 +10,7 @@ import { logOverload } from '../ipc/overload.js';
 import { logRefused } from '../ipc/refused-client.js';
 import type { LocalLink } from '../ipc/reply.js';
 import { Waker, type Wakes } from '../ipc/sleep.js';
+import { logTlsFellBack } from '../ipc/tls-fell-back.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -89,6 +90,7 @@ export class BaseSockets implements OwnSockets {
       accessLog: this.#parts.accessLog,
     });
     this.#reactor = reactor;
+    if (reactor.tlsFellBack !== undefined) logTlsFellBack(reactor.tlsFellBack, log);
     process.once('exit', () => this.#reactor?.leave());
     reactor.takeOver(this.#taker?.finish() ?? []);
     if (region.accepting) this.accept();

@@ -16,8 +16,9 @@ type FromReactor =
   | ({ type: 'refused' } & RefusedClient)
   | { type: 'overload'; overload: Overload }
   | { type: 'notRenewed'; why: string }
+  | { type: 'tlsFellBack'; why: string }
   | { type: 'brokenSender'; worker: number };
-type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused' | 'overload' | 'notRenewed'>;
+type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused' | 'overload' | 'notRenewed' | 'tlsFellBack'>;
 
 export interface ReactorHandleEvents {
   brokenSender(worker: number): void;
@@ -27,6 +28,8 @@ export interface ReactorHandleEvents {
   overload(overload: Overload): void;
   /** Certificates could not be read again. */
   notRenewed(why: string): void;
+  /** Node's `tls` does the work of OpenSSL. */
+  tlsFellBack(why: string): void;
   /** The thread has ended without an order to. */
   failed(error: unknown): void;
 }
@@ -65,6 +68,7 @@ export class ReactorHandle {
       else if (message.type === 'refused') events.refused(message);
       else if (message.type === 'overload') events.overload(message.overload);
       else if (message.type === 'notRenewed') events.notRenewed(message.why);
+      else if (message.type === 'tlsFellBack') events.tlsFellBack(message.why);
       else this.#waiting.get(message.type)?.resolve();
     });
     this.#thread.once('error', (error) => this.#failed(events, error));

@@ -5,6 +5,7 @@ import { reactorBell } from '../ipc/bells.js';
 import { frameBytes, Request } from '../ipc/frame.js';
 import { ACCEPT_BYTES, writeAccept } from '../ipc/frames/accept.js';
 import { logOverload, type Overload } from '../ipc/overload.js';
+import { logTlsFellBack } from '../ipc/tls-fell-back.js';
 import { Acceptor } from '../listen/acceptor.js';
 import { isDatagram, type ListeningPort } from '../listen/bind-port.js';
 import { AddressCounters } from '../memory/address-counters.js';
@@ -47,7 +48,8 @@ export class ReactorThreads implements ConnectionOwners {
     const notRenewed = (why: string): void =>
       log.error('the certificates could not be read again, the old ones stay', { why });
     const overload = (told: Overload): void => logOverload(told, log);
-    const events = { brokenSender, refused, failed, overload, notRenewed };
+    const tlsFellBack = (why: string): void => logTlsFellBack(why, log);
+    const events = { brokenSender, refused, failed, overload, notRenewed, tlsFellBack };
     this.#threads = links.map(
       (_, id) =>
         new ReactorHandle(

@@ -62,6 +62,7 @@ async function run(): Promise<void> {
   });
   port.on('message', onMessage);
   checkIn.start();
+  if (reactor.tlsFellBack !== undefined) send({ type: 'tlsFellBack', why: reactor.tlsFellBack });
   send({ type: 'ready', poller: data.backend });
 }
 

@@ -221,6 +221,11 @@ export class Reactor implements PollerHandler {
     this.#wiring.admission.accept(arrival);
   }
 
+  /** See `Admission`. */
+  get tlsFellBack(): string | undefined {
+    return this.#wiring.admission.tlsFellBack;
+  }
+
   /** For clients that come from now on. @throws ServerError ERR_TLS_* */
   renewTls(): void {
     this.#wiring.admission.renewTls();

@@ -48,4 +48,5 @@ export type FromReactor =
   | { type: 'refused'; sessionId: number; code: number; message: string; others: number }
   | { type: 'overload'; overload: Overload }
   | { type: 'notRenewed'; why: string }
+  | { type: 'tlsFellBack'; why: string }
   | { type: 'brokenSender'; worker: number };

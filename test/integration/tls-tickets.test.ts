@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { certificateFor } from '../helpers/certificates.js';
 import { endServers, IS_BASE, poll, startServer } from '../helpers/server-process.js';
@@ -10,6 +11,8 @@ afterEach(async () => {
   await endServers();
 });
 
+const COLLECTS = fileURLToPath(new URL('../fixtures/collects.cjs', import.meta.url));
+const HIDES = fileURLToPath(new URL('../fixtures/hides-addresses.cjs', import.meta.url));
 const main = certificateFor('main.test');
 const issuer = certificateFor('issuer.test');
 const options = { workerNum: 2, reactorNum: 2, tls: main };
@@ -98,4 +101,20 @@ it.runIf(IS_BASE)('sessions outlive the worker that has given their tickets', as
     return pids.length === 2 && !pids.some((pid) => killed.includes(pid));
   });
   expect(await resumed(server.port, session, {})).toEqual(['0 true', '1 true']);
+});
+
+describe('the OpenSSL inside Node', () => {
+  it('is called also where V8 collects its garbage while that is tried out', async () => {
+    const env = { NODE_OPTIONS: `--require ${COLLECTS}` };
+    const server = await startServer('commands.js', { options: { ...options, workerNum: 1, mode: 'base' }, env });
+    await open(server.port);
+    expect(server.stderr).not.toContain("TLS by Node's tls module");
+  });
+
+  it('is missed in the log, with the reason', async () => {
+    const env = { NODE_OPTIONS: `--require ${HIDES}` };
+    const server = await startServer('commands.js', { options, env });
+    await open(server.port);
+    expect(server.stderr).toMatch(/TLS by Node's tls module, which takes more CPU.*why=.*does not show the address/);
+  });
 });

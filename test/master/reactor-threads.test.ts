@@ -73,7 +73,7 @@ const note =
 const handle = (): [ReactorHandle, FakeThread] => {
   const told = {
     ...{ brokenSender: note('brokenSender'), refused: note('refused'), overload: note('overload') },
-    ...{ notRenewed: note('notRenewed'), failed: note('failed') },
+    ...{ notRenewed: note('notRenewed'), tlsFellBack: note('tlsFellBack'), failed: note('failed') },
   };
   const made = new ReactorHandle(1, bells[1] as DoorbellDescriptors, { region: 3 }, 'it', told);
   return [made, threads.at(-1) as FakeThread];
@@ -135,11 +135,13 @@ describe('a reactor thread as the master holds it', () => {
     thread.says('refused', { sessionId: 1, code: 2, message: 'x', others: 0 });
     thread.says('overload', { overload: { state: 'reads on' } });
     thread.says('notRenewed', { why: 'no file' });
+    thread.says('tlsFellBack', { why: 'no symbol' });
     expect(events).toEqual([
       ['brokenSender', 3],
       ['refused', { type: 'refused', sessionId: 1, code: 2, message: 'x', others: 0 }],
       ['overload', { state: 'reads on' }],
       ['notRenewed', 'no file'],
+      ['tlsFellBack', 'no symbol'],
     ]);
   });
 

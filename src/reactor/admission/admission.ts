@@ -101,6 +101,11 @@ export class Admission {
     });
   }
 
+  /** Why Node's `tls` shakes hands where OpenSSL was to be called directly; undefined: it is called, or no port speaks TLS. */
+  get tlsFellBack(): string | undefined {
+    return this.#gates.find(({ tlsHandshake }) => tlsHandshake?.fellBack !== undefined)?.tlsHandshake?.fellBack;
+  }
+
   get isShakingHands(): boolean {
     return this.#gates.some(({ tlsHandshake }) => tlsHandshake !== undefined && tlsHandshake.waiting > 0);
   }

@@ -5,7 +5,7 @@
 import type { Arrival } from '../../ipc/arrival.js';
 import type { LoadedTls } from '../../listen/tls-material.js';
 import type { ResolvedTls } from '../../options/tls.js';
-import { opensslIsUsable } from '../../os/openssl.js';
+import { opensslIsUsable, opensslReason } from '../../os/openssl.js';
 import type { Poller } from '../../os/poller.js';
 import { NodeTlsTransport } from '../transport/node-tls.js';
 import { TlsContexts } from '../transport/openssl/tls-contexts.js';
@@ -18,6 +18,8 @@ import { OpensslHandshakeGate } from './openssl-handshake.js';
 const ENGINE = 'TSWOOLE_TLS_ENGINE';
 
 export interface HandshakeGate extends AdmissionGate {
+  /** Why Node's `tls` does the work although nobody has asked for it. Missing: it does not. */
+  readonly fellBack?: string;
   /** For clients that come from now on. */
   renew(loaded: LoadedTls): void;
   /** @returns false: the token is not one of this gate's */
@@ -37,15 +39,17 @@ export interface HandshakeParts {
 
 /** @param loaded from `tls` */
 export function handshakeGate(loaded: LoadedTls, tls: ResolvedTls, parts: HandshakeParts): HandshakeGate {
-  if (process.env[ENGINE] !== 'node' && opensslIsUsable()) {
-    const contexts = contextsOf(loaded);
+  const isNode = process.env[ENGINE] === 'node';
+  const contexts = isNode ? '' : contextsOf(loaded);
+  if (typeof contexts !== 'string') {
     const transport = new OpensslTransport(parts.poller);
     const { handshakeTimeoutMs } = tls;
-    if (contexts !== undefined) return new OpensslHandshakeGate({ ...parts, contexts, transport, handshakeTimeoutMs });
+    return new OpensslHandshakeGate({ ...parts, contexts, transport, handshakeTimeoutMs });
   }
   const { poller, load, refuse } = parts;
   poller.leaveWaitingToNode?.();
   return new NodeHandshakeGate({
+    ...(isNode ? {} : { fellBack: contexts }),
     loaded: load(), // contexts that OpenSSL was given are not to be given to a server of Node's
     transport: new NodeTlsTransport(),
     abandon: (descriptor) => poller.abandon(descriptor),
@@ -53,11 +57,12 @@ export function handshakeGate(loaded: LoadedTls, tls: ResolvedTls, parts: Handsh
   });
 }
 
-/** @returns undefined where OpenSSL does not take them as Node does */
-function contextsOf(loaded: LoadedTls): TlsContexts | undefined {
+/** @returns why not, where OpenSSL cannot be called or does not take them as Node does */
+function contextsOf(loaded: LoadedTls): TlsContexts | string {
+  if (!opensslIsUsable()) return opensslReason();
   try {
     return new TlsContexts(loaded);
-  } catch {
-    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }

@@ -13,6 +13,8 @@ import type { AdmissionGate, Admit, Entrant } from './gate.js';
 
 export interface NodeHandshakeParts {
   readonly loaded: LoadedTls;
+  /** See `HandshakeGate`. */
+  readonly fellBack?: string;
   /** Of the clients that pass. */
   readonly transport: Transport;
   /** The poller is to forget a descriptor: it is Node's from here on. */
@@ -33,10 +35,12 @@ const nothing = Buffer.alloc(0);
 export class NodeHandshakeGate implements AdmissionGate {
   readonly #parts: NodeHandshakeParts;
   readonly #pending = new Map<Socket, Pending>();
+  readonly fellBack?: string;
   #server: Server;
 
   constructor(parts: NodeHandshakeParts) {
     this.#parts = parts;
+    if (parts.fellBack !== undefined) this.fellBack = parts.fellBack;
     this.#server = this.#createServer(parts.loaded);
   }
 
