@@ -74,10 +74,10 @@ compile();
 await describeOptions();
 const bundled = [];
 for (const program of PROGRAMS) bundled.push(...(await bundle(program)));
-const guard = await bundleGuard();
+const alone = [...(await bundleAlone('cli/script-guard', 'es')), ...(await bundleAlone('manager/first-entry', 'cjs'))];
 const byHand = [...(await writeEntries()), ...copyByHand()];
 const page = await buildDashboard();
-removeOrphans([...bundled, ...guard, ...byHand, ...page, ...declarationsOf(at('dist/index.d.ts'))]);
+removeOrphans([...bundled, ...alone, ...byHand, ...page, ...declarationsOf(at('dist/index.d.ts'))]);
 rmSync(at('dist/.cache'), { recursive: true, force: true });
 
 function compile() {
@@ -161,16 +161,24 @@ function closureOf(source, without, found = new Set()) {
   return found;
 }
 
-/** Loaded by Node itself, before the script and beside any other copy of the package. */
-async function bundleGuard() {
+/** Loaded by Node itself, before the script and beside any other copy of the package. @param name its path in src */
+async function bundleAlone(name, format) {
   const program = await rolldown({
-    input: { 'cli/script-guard': at('src/cli/script-guard.ts') },
+    input: { [name]: at('src', `${name}.ts`) },
     platform: 'node',
     external: isExternal,
     tsconfig: false,
+    treeshake: { moduleSideEffects: false },
   });
   try {
-    const { output } = await program.write({ dir: at('dist'), sourcemap: true });
+    const entryFileNames = format === 'cjs' ? '[name].cjs' : '[name].js';
+    const { output } = await program.write({
+      dir: at('dist'),
+      sourcemap: true,
+      format,
+      entryFileNames,
+      comments: false,
+    });
     const files = output.map(({ fileName }) => at('dist', fileName));
     for (const file of files) if (file.endsWith('.map')) dropSources(file);
     return files;

@@ -139,6 +139,9 @@ export class ManagerKeeper {
 
   #onMessage(manager: ManagerLink, message: ManagerToMaster): void {
     switch (message.type) {
+      case 'spawned':
+        for (const [id, pid] of message.pids) this.#parts.board.setProcess(id, 0, pid);
+        return;
       case 'started':
         clearTimeout(this.#bootTimer);
         return void this.#begin(manager);
@@ -153,9 +156,10 @@ export class ManagerKeeper {
 
   /** A manager begins when no worker of the preceding one is left: two processes must not read the same packets. */
   async #begin(manager: ManagerLink): Promise<void> {
-    await this.#endOrphans();
+    const first = this.#parts.phase() === 'starting';
+    if (!first) await this.#endOrphans();
     this.#hasBegun = true;
-    manager.send({ type: 'begin', first: this.#parts.phase() === 'starting' });
+    manager.send({ type: 'begin', first });
   }
 
   #ended(manager: ManagerLink, end: ManagerEnd): void {
