@@ -92,7 +92,7 @@ export function spawnManager(
   // A person sits at the debugger: nothing is to be gained there.
   const hasFirst = first !== undefined && first.roles.length > 0 && inspectWish() === undefined;
   const plan = hasFirst ? planOf(first, bequeath(role, shared, undefined, output)) : '';
-  if (!hasFirst || plan.length > LONGEST_PLAN) return spawnRole(role, title, shared, undefined, output);
+  if (!hasFirst || Buffer.byteLength(plan) > LONGEST_PLAN) return spawnRole(role, title, shared, undefined, output);
   const { relay, ...command } = commandOf(role, title, shared, undefined, output);
   const args = [`--require=${first.entry}`, ...command.args];
   return read(start({ ...command, args, env: { ...command.env, [FIRST_VARIABLE]: plan } }), role, relay, output);

@@ -110,7 +110,7 @@ export class ManagerKeeper {
         this.#manager?.send({ type: 'stop', deadlineMs: ms });
         return setTimeout(() => this.#manager?.kill('SIGKILL'), ms + GRACE_MS);
       };
-      // The manager has no workers yet, and may never come so far as to receive the message.
+      // It may never come so far as to receive the message; workers that it has already end as orphans.
       if (!this.#hasBegun) this.#manager.kill('SIGKILL');
       const timers = [stopBy(deadlineMs)];
       void hurried.then(() => !this.isThere || timers.push(stopBy(HURRIED_STOP_MS)));
