@@ -74,7 +74,11 @@ compile();
 await describeOptions();
 const bundled = [];
 for (const program of PROGRAMS) bundled.push(...(await bundle(program)));
-const alone = [...(await bundleAlone('cli/script-guard', 'es')), ...(await bundleAlone('manager/first-entry', 'cjs'))];
+const alone = [
+  ...(await bundleAlone('cli/script-guard', 'es')),
+  ...(await bundleAlone('manager/first-entry', 'cjs')),
+  ...(await bundleAlone('util/heap-entry', 'cjs')),
+];
 const byHand = [...(await writeEntries()), ...copyByHand()];
 const page = await buildDashboard();
 removeOrphans([...bundled, ...alone, ...byHand, ...page, ...declarationsOf(at('dist/index.d.ts'))]);

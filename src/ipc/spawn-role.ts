@@ -5,7 +5,6 @@ import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { startedIn } from '../os/isolation.js';
 import { CHILD_VARIABLE } from '../util/child-variable.js';
-import { heapArguments } from '../util/heap-argument.js';
 import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 import { BootOutput, passOnBytes } from './boot-output.js';
 import { type ChildOutput, takeOutput } from './child-output.js';
@@ -16,6 +15,7 @@ import {
   type PlannedFirst,
   type StartCommand,
 } from './first-processes.js';
+import { heapWords } from './heap-words.js';
 import {
   asParent,
   bequeath,
@@ -140,7 +140,7 @@ function read(child: ChildProcess, role: ChildRole, relay: number, output?: Chil
 /** Behind the title. */
 function argumentsOf(role: ChildRole): string[] {
   const [script = '', ...args] = process.argv.slice(1);
-  const ofCallbacks = role.role === 'manager' ? [] : [...heapArguments(), ...inspectArgs(role.id, role.lane)];
+  const ofCallbacks = role.role === 'manager' ? [] : [...heapWords(), ...inspectArgs(role.id, role.lane)];
   return [...ofCallbacks, ...inheritedExecArgv(), script, ...args];
 }
 

@@ -7,7 +7,8 @@ import { FIRST_VARIABLE, type FirstPlan, leaveFirst } from '../ipc/first-process
 import { startFirst } from '../ipc/start-first.js';
 import { CONTROL_DESCRIPTOR } from '../util/child-variable.js';
 
-const isOurs = (word: string): boolean => word.startsWith('--require=') && word.endsWith('/manager/first-entry.cjs');
+const isOurs = (word: string): boolean =>
+  word.startsWith('--require=') && /[\\/]manager[\\/]first-entry\.c?js$/.test(word);
 
 const text = process.env[FIRST_VARIABLE];
 // Neither threads nor processes of the script are the manager.
