@@ -34,7 +34,7 @@ const ACTS_AT_IMPORT = /\/early-prints\.ts$|^node:http$/;
  * instrument it wait until somebody requires it, and apps import it.
  */
 const PUT_OFF = [
-  ...['node:child_process', 'node:crypto', 'node:net', 'node:readline', 'node:tls'],
+  ...['node:child_process', 'node:crypto', 'node:dns/promises', 'node:net', 'node:readline', 'node:tls'],
   ...['@fastify/busboy', 'mrmime'],
 ];
 /** The same of our own modules, by their paths in src; what nobody else imports goes with them. */
