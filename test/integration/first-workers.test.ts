@@ -67,8 +67,15 @@ describeOnce('the first workers', () => {
   it('leave no trace in the arguments and the environment of the script', async () => {
     const server = await startServer('first-workers.js', given(''));
     for (const { argv, first } of server.events('runs')) {
-      expect([argv, first]).toEqual([expect.not.arrayContaining([expect.stringContaining('first-entry')]), null]);
+      expect([argv, first]).toEqual([expect.not.arrayContaining([expect.stringContaining('-entry')]), null]);
     }
+  });
+
+  it('take the compiled code of Node, and each other, although the size of their heap is given', async () => {
+    const server = await startServer('first-workers.js', given(''));
+    const tags = server.events('runs').map(({ role, tag }) => [role, tag]);
+    const [, ofMaster] = tags.find(([role]) => role === 'master') ?? [];
+    expect(tags.map(([, tag]) => tag)).toEqual(tags.map(() => ofMaster));
   });
 
   it('are replaced by a reload, and by a manager that takes the place of another, as ever', async () => {
