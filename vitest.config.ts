@@ -127,7 +127,7 @@ const pure = [
     'tell-address',
   ]),
   ...besides('ipc', ['boot-output', 'inheritance', 'inspect', 'last-words', 'spawn-role']),
-  ...besides('manager', ['run']),
+  ...besides('manager', ['first-processes', 'run']),
   ...besides('options', ['secrets']),
   ...besides('worker', ['run', 'stack-watch']),
 ];

@@ -34,7 +34,7 @@ const ACTS_AT_IMPORT = /\/early-prints\.ts$|^node:http$/;
  * instrument it wait until somebody requires it, and apps import it.
  */
 const PUT_OFF = [
-  ...['node:child_process', 'node:crypto', 'node:net', 'node:readline', 'node:tls'],
+  ...['node:child_process', 'node:crypto', 'node:dns/promises', 'node:net', 'node:readline', 'node:tls'],
   ...['@fastify/busboy', 'mrmime'],
 ];
 /** The same of our own modules, by their paths in src; what nobody else imports goes with them. */
@@ -74,10 +74,14 @@ compile();
 await describeOptions();
 const bundled = [];
 for (const program of PROGRAMS) bundled.push(...(await bundle(program)));
-const guard = await bundleGuard();
+const alone = [
+  ...(await bundleAlone('cli/script-guard', 'es')),
+  ...(await bundleAlone('manager/first-entry', 'cjs')),
+  ...(await bundleAlone('util/heap-entry', 'cjs')),
+];
 const byHand = [...(await writeEntries()), ...copyByHand()];
 const page = await buildDashboard();
-removeOrphans([...bundled, ...guard, ...byHand, ...page, ...declarationsOf(at('dist/index.d.ts'))]);
+removeOrphans([...bundled, ...alone, ...byHand, ...page, ...declarationsOf(at('dist/index.d.ts'))]);
 rmSync(at('dist/.cache'), { recursive: true, force: true });
 
 function compile() {
@@ -161,16 +165,24 @@ function closureOf(source, without, found = new Set()) {
   return found;
 }
 
-/** Loaded by Node itself, before the script and beside any other copy of the package. */
-async function bundleGuard() {
+/** Loaded by Node itself, before the script and beside any other copy of the package. @param name its path in src */
+async function bundleAlone(name, format) {
   const program = await rolldown({
-    input: { 'cli/script-guard': at('src/cli/script-guard.ts') },
+    input: { [name]: at('src', `${name}.ts`) },
     platform: 'node',
     external: isExternal,
     tsconfig: false,
+    treeshake: { moduleSideEffects: false },
   });
   try {
-    const { output } = await program.write({ dir: at('dist'), sourcemap: true });
+    const entryFileNames = format === 'cjs' ? '[name].cjs' : '[name].js';
+    const { output } = await program.write({
+      dir: at('dist'),
+      sourcemap: true,
+      format,
+      entryFileNames,
+      comments: false,
+    });
     const files = output.map(({ fileName }) => at('dist', fileName));
     for (const file of files) if (file.endsWith('.map')) dropSources(file);
     return files;

@@ -50,7 +50,7 @@ export const folders = [
   {
     name: 'ipc',
     holds: 'rings, frames, bells, control messages, how a child is started',
-    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared'],
+    sees: ['errors', 'util', 'options', 'os', 'memory', 'shared', 'entries.ts'],
   },
   {
     name: 'messaging',

@@ -3,16 +3,17 @@
  * role. The variable is removed when it is read, so that a tswoole program started by the user from a worker becomes its
  * own master.
  */
-import type { StdioOptions } from 'node:child_process';
 import { flagsForChild, SECRETS_VARIABLE } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import { ARENA_DESCRIPTOR } from '../shared/objects.js';
-import { CHILD_VARIABLE } from '../util/child-variable.js';
+import { CHILD_VARIABLE, CONTROL_DESCRIPTOR } from '../util/child-variable.js';
 import { keepsBootOutput, realStandardError } from './boot-output.js';
+import type { Descriptor } from './first-processes.js';
 import { leaveInspect } from './inspect.js';
 import { letGoOfSecrets, secretsToBequeath } from './secrets.js';
 
-export const CONTROL_DESCRIPTOR = 3;
+export { CONTROL_DESCRIPTOR };
+
 const REGION_DESCRIPTOR = 4;
 const OVERFLOW_DESCRIPTOR = 5;
 const FIRST_FREE_DESCRIPTOR = ARENA_DESCRIPTOR + 1;
@@ -57,8 +58,12 @@ export type Inheritance = ChildRole &
   };
 
 export interface ChildStart {
-  readonly stdio: StdioOptions;
+  readonly stdio: readonly Descriptor[];
   readonly env: NodeJS.ProcessEnv;
+  /** What the child finds in its environment. */
+  readonly inheritance: Inheritance;
+  /** Variables besides those of this process and the inheritance. */
+  readonly variables: Readonly<Record<string, string>>;
   /** Index among the child's descriptors; −1: there is none. */
   readonly relay: number;
 }
@@ -71,12 +76,30 @@ export interface Heard {
 
 const NOT_HEARD: Heard = { printed: false, relayed: false };
 
+/** Descriptors of the parent besides those that are shared. */
+export interface OfParent {
+  /** Its final standard error; −1: children share its terminal. */
+  readonly standardError: number;
+  /** −1: there are none. */
+  readonly secrets: number;
+}
+
+function ofThisProcess(): OfParent {
+  return { standardError: keepsBootOutput() ? realStandardError() : -1, secrets: secretsToBequeath() };
+}
+
+/** What a process that has this inheritance gives to its own children, in its own numbers. */
+export function asParent(inheritance: Inheritance, variables: ChildStart['variables']): OfParent {
+  return { standardError: inheritance.standardError ?? -1, secrets: Number(variables[SECRETS_VARIABLE] ?? -1) };
+}
+
 /** @returns the options of `spawn` by which the child inherits `shared` */
 export function bequeath(
   role: ChildRole,
   shared: SharedDescriptors,
   own?: OwnDescriptors,
   { printed, relayed }: Heard = NOT_HEARD,
+  parent: OfParent = ofThisProcess(),
 ): ChildStart {
   const { region, overflow, arena, settings, bells } = shared;
   const descriptors: (number | 'pipe')[] = [];
@@ -92,11 +115,11 @@ export function bequeath(
     give: inherit(own.give),
     take: inherit(own.take),
   };
-  const isKept = !printed && keepsBootOutput();
+  const isKept = !printed && parent.standardError >= 0;
   const relay = relayed ? inherit('pipe') : -1;
   const inheritance: Inheritance = {
     ...role,
-    ...(isKept && { standardError: inherit(realStandardError()) }),
+    ...(isKept && { standardError: inherit(parent.standardError) }),
     region: REGION_DESCRIPTOR,
     overflow: OVERFLOW_DESCRIPTOR,
     arena: ARENA_DESCRIPTOR,
@@ -108,16 +131,12 @@ export function bequeath(
     ...(relayed && { relay }),
   };
   const standard = printed ? 'pipe' : 'inherit';
-  const secrets = inheritAny(secretsToBequeath());
+  const secrets = inheritAny(parent.secrets);
+  const variables = { ...flagsForChild(), ...(secrets < 0 ? {} : { [SECRETS_VARIABLE]: String(secrets) }) };
   return {
     stdio: ['ignore', standard, isKept ? 'pipe' : standard, 'pipe', region, overflow, arena, ...descriptors],
-    env: {
-      ...process.env,
-      ...flagsForChild(),
-      ...(secrets < 0 ? {} : { [SECRETS_VARIABLE]: String(secrets) }),
-      [CHILD_VARIABLE]: JSON.stringify(inheritance),
-    },
-    relay,
+    env: { ...process.env, ...variables, [CHILD_VARIABLE]: JSON.stringify(inheritance) },
+    ...{ inheritance, variables, relay },
   };
 }
 

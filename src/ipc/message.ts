@@ -90,6 +90,8 @@ export type MasterToManager =
   | { type: 'stop'; deadlineMs: number };
 
 export type ManagerToMaster =
+  /** The first processes, which run before the script does in the manager: their ids and pids. */
+  | { type: 'spawned'; pids: readonly (readonly [id: number, pid: number])[] }
   | { type: 'started' }
   | { type: 'crashed'; crash: CrashReport }
   /** Of any process, whatever the reason, but not in the shutdown. */
@@ -170,6 +172,7 @@ export const decodeMasterToManager = decoder<MasterToManager>([
   'stop',
 ]);
 export const decodeManagerToMaster = decoder<ManagerToMaster>([
+  'spawned',
   'started',
   'crashed',
   'ended',

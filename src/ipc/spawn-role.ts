@@ -4,14 +4,25 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { startedIn } from '../os/isolation.js';
-import { heapArguments } from '../util/heap-argument.js';
+import { CHILD_VARIABLE } from '../util/child-variable.js';
 import { isTitleArgument, titleArgument } from '../util/title-argument.js';
 import { BootOutput, passOnBytes } from './boot-output.js';
 import { type ChildOutput, takeOutput } from './child-output.js';
 import {
+  FIRST_VARIABLE,
+  type FirstPlan,
+  type FirstProcess,
+  type PlannedFirst,
+  type StartCommand,
+} from './first-processes.js';
+import { heapWords } from './heap-words.js';
+import {
+  asParent,
   bequeath,
   type ChildRole,
+  type ChildStart,
   CONTROL_DESCRIPTOR,
+  type Inheritance,
   type OwnDescriptors,
   type SharedDescriptors,
 } from './inheritance.js';
@@ -36,16 +47,87 @@ export function spawnRole(
   own?: OwnDescriptors,
   output?: ChildOutput,
 ): StartedChild {
-  const [script = '', ...args] = process.argv.slice(1);
+  const { relay, ...command } = commandOf(role, title, shared, own, output);
+  return read(start(command), role, relay, output);
+}
+
+/** How `spawnRole` starts a process, for now. */
+export function commandOf(
+  role: ChildRole,
+  title: string,
+  shared: SharedDescriptors,
+  own?: OwnDescriptors,
+  output?: ChildOutput,
+): StartCommand & Pick<ChildStart, 'relay'> {
   inspectWish(); // before the environment is passed on
-  const debugging = role.role === 'manager' ? [] : inspectArgs(role.id, role.lane);
-  const { relay, ...start } = bequeath(role, shared, own, output);
-  const heap = role.role === 'manager' ? [] : heapArguments();
-  const execArgv = [titleArgument(title), ...heap, ...debugging, ...inheritedExecArgv()];
-  const child = spawn(process.execPath, [...execArgv, script, ...args], {
-    ...start,
-    cwd: startedIn,
-  });
+  const { stdio, env, relay } = bequeath(role, shared, own, output);
+  return { args: [titleArgument(title), ...argumentsOf(role)], stdio, env, cwd: startedIn, relay };
+}
+
+/** A process of the first set, with its title. */
+export interface FirstRole {
+  readonly title: string;
+  readonly role: PlannedFirst;
+}
+
+/** What the first manager starts before it runs the script. */
+export interface FirstSet {
+  /** The file that starts them. */
+  readonly entry: string;
+  readonly roles: readonly FirstRole[];
+  readonly output: ChildOutput | undefined;
+}
+
+/** The kernel takes 128 KiB for one variable. */
+const LONGEST_PLAN = 100_000;
+
+/** @param first nothing: the manager starts all processes itself */
+export function spawnManager(
+  title: string,
+  shared: SharedDescriptors,
+  output: ChildOutput | undefined,
+  first: FirstSet | undefined,
+): StartedChild {
+  const role = { role: 'manager' } as const;
+  // A person sits at the debugger: nothing is to be gained there.
+  const hasFirst = first !== undefined && first.roles.length > 0 && inspectWish() === undefined;
+  const plan = hasFirst ? planOf(first, bequeath(role, shared, undefined, output)) : '';
+  if (!hasFirst || Buffer.byteLength(plan) > LONGEST_PLAN) return spawnRole(role, title, shared, undefined, output);
+  const { relay, ...command } = commandOf(role, title, shared, undefined, output);
+  const args = [`--require=${first.entry}`, ...command.args];
+  return read(start({ ...command, args, env: { ...command.env, [FIRST_VARIABLE]: plan } }), role, relay, output);
+}
+
+/** @returns a `FirstPlan`, as text: what the manager would work out by `commandOf` */
+function planOf({ roles, output }: FirstSet, manager: ChildStart): string {
+  const [any] = roles;
+  if (any === undefined) return '';
+  const parent = asParent(manager.inheritance, manager.variables);
+  const { stdio, variables, inheritance } = bequeath(any.role, manager.inheritance, undefined, output, parent);
+  const { role: _, id: __, lane: ___, generation: ____, ...rest } = inheritance as Inheritance & PlannedFirst;
+  const plan: FirstPlan = {
+    ...{ master: process.pid, args: argumentsOf(any.role), stdio, env: variables, inheritance: rest },
+    processes: roles.map(({ title, role }) => ({ title: titleArgument(title), role })),
+  };
+  return JSON.stringify(plan);
+}
+
+/** Takes over a process that was started before: what it has said meanwhile comes now. */
+export function adoptFirst({ process: child, role, command }: FirstProcess, output?: ChildOutput): StartedChild {
+  child.ref();
+  for (const stream of child.stdio) {
+    stream?.removeAllListeners('readable');
+    (stream as Socket | null)?.ref();
+  }
+  const inheritance = JSON.parse(command.env[CHILD_VARIABLE] ?? '{}') as Partial<Inheritance>;
+  return read(child, role, inheritance.relay ?? -1, output);
+}
+
+function start({ args, stdio, env, cwd }: StartCommand): ChildProcess {
+  return spawn(process.execPath, args, { stdio: [...stdio], env, cwd });
+}
+
+function read(child: ChildProcess, role: ChildRole, relay: number, output?: ChildOutput): StartedChild {
   // Without free descriptors there are no pipes either; the process's 'error' event reports it.
   const control = child.stdio?.[CONTROL_DESCRIPTOR] as Socket | undefined;
   const heard = output === undefined ? [] : takeOutput(child, role, output, relay);
@@ -53,6 +135,13 @@ export function spawnRole(
   if (child.stderr && output?.printed !== true) passOnBytes(child.stderr);
   const boot = new BootOutput(child.stderr ?? undefined);
   return { process: child, control: control ?? new Socket(), boot, heard };
+}
+
+/** Behind the title. */
+function argumentsOf(role: ChildRole): string[] {
+  const [script = '', ...args] = process.argv.slice(1);
+  const ofCallbacks = role.role === 'manager' ? [] : [...heapWords(), ...inspectArgs(role.id, role.lane)];
+  return [...ofCallbacks, ...inheritedExecArgv(), script, ...args];
 }
 
 /**
@@ -69,8 +158,7 @@ export function whenEnded(
     ended = true;
     callback(exitCode, signal === null ? 0 : constants.signals[signal], child.boot.text);
   };
-  child.process.once('error', () => end(1, null));
-  child.process.once('exit', (code, signal) => {
+  const exited = (code: number | null, signal: NodeJS.Signals | null): void => {
     const later = (): void => end(code ?? 0, signal);
     const open = [child.control, ...child.heard].filter((stream) => !stream.destroyed);
     let left = open.length + 1;
@@ -80,7 +168,11 @@ export function whenEnded(
     for (const stream of open) stream.once('close', ended);
     child.boot.whenEnded(ended);
     setTimeout(later, LAST_WORDS_MS).unref();
-  });
+  };
+  child.process.once('error', () => end(1, null));
+  const { exitCode, signalCode } = child.process;
+  if ((exitCode ?? signalCode ?? null) === null) child.process.once('exit', exited);
+  else setImmediate(exited, exitCode, signalCode); // before it was adopted
 }
 
 /** Only one process can hold a debugger port. */

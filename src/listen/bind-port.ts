@@ -1,10 +1,10 @@
 /** Binds a listen port, with a clear error if it cannot be bound. Runs in the process that starts the server. */
 import { lookup } from 'node:dns/promises';
 import { lstatSync, rmSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import type { ResolvedListen } from '../options/index.js';
+import { isIP } from '../options/ip-address.js';
 import {
   type AdoptedSocket,
   bindTcp,

@@ -1,9 +1,11 @@
 /** Assembles the manager from what its process inherited. Runs in the manager. */
+import { constants } from 'node:os';
 
 import { peerBell, reactorBell } from '../ipc/bells.js';
 import { returnStandardError } from '../ipc/boot-output.js';
 import { outputOfChildren } from '../ipc/child-output.js';
 import { ControlChannel } from '../ipc/control-channel.js';
+import { takeFirst } from '../ipc/first-processes.js';
 import {
   CONTROL_DESCRIPTOR,
   type Inheritance,
@@ -15,11 +17,13 @@ import { inspectWish, waitsForDebugger } from '../ipc/inspect.js';
 import { decodeMasterToManager, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
 import { queuedBytesAt } from '../ipc/ring.js';
 import { Sleeper, Waker } from '../ipc/sleep.js';
+import { commandOf } from '../ipc/spawn-role.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { CheckIn } from '../memory/check-in.js';
 import { DeadConnections } from '../memory/dead-connections.js';
 import { LANES_PER_WORKER, peerOf, peerOfManager } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
+import { nameOfProcess } from '../memory/process-id.js';
 import type { Region } from '../memory/region.js';
 import { Messaging } from '../messaging/messaging.js';
 import { PeerLoop } from '../messaging/peer-loop.js';
@@ -32,8 +36,9 @@ import { processDied } from '../shared/registry.js';
 import { monotonicMs, systemClock } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
+import { FirstProcesses } from './first-processes.js';
 import { Manager } from './manager.js';
-import type { ManagerCallbacks } from './manager-parts.js';
+import type { DeadProcess, ManagerCallbacks } from './manager-parts.js';
 import { spawnWorker } from './spawn-worker.js';
 import { Watchdog } from './watchdog.js';
 
@@ -67,14 +72,14 @@ export function runManager(inheritance: Inheritance, region: Region, declared: D
     finish: callbacks.finish,
     failed: (what, error) => log.error(what, { error }),
   });
-  const manager = createManager({
+  const first = new FirstProcesses(takeFirst());
+  const place: ManagerPlace = {
     ...declared,
-    region,
-    shared,
-    messaging,
+    ...{ region, shared, messaging, first },
     notifyMaster: (message) => void channel.send(message),
     exit: (code) => void channel.flushed().then(() => process.exit(code)),
-  });
+  };
+  const manager = createManager(place);
   channel.listen({ message: (message) => manager.onMessage(message), end: () => manager.orphaned() });
   process.on('SIGTERM', () => manager.shutdownAsked());
   process.on('SIGUSR1', () => manager.reload());
@@ -85,8 +90,36 @@ export function runManager(inheritance: Inheritance, region: Region, declared: D
   );
   region.managerPid = process.pid;
   new CheckIn({ record: ProcessRecord.ofPeer(region, peer) }).start();
-  void returnStandardError().then(() => channel.send({ type: 'started' }));
+  const kept = keepFitting(first, place); // before standard error gets another number
+  void Promise.all([kept, returnStandardError()]).then(() => channel.send({ type: 'started' }));
   return { manager, messaging, channel, loop };
+}
+
+/** Those of the first processes that this manager would start otherwise end before it begins. */
+async function keepFitting(first: FirstProcesses, place: ManagerPlace): Promise<void> {
+  const { region, shared, options, userProcessNames, log } = place;
+  const output = outputOfChildren(options, log);
+  const recover = recoveryOf(place);
+  const board = new WorkerBoard(region);
+  await first.keepFitting({
+    commandOf: (role) => {
+      const title = `${options.processTitle}: ${nameOfProcess(region.shape, role.id, userProcessNames)}`;
+      return commandOf(role, title, shared, undefined, output);
+    },
+    refused: ({ id }, why) => {
+      const name = nameOfProcess(region.shape, id, userProcessNames);
+      log.info(
+        `${name} was started before the script ran in the manager, and is started anew: the script changes ${why.join(', ')}`,
+      );
+    },
+    gone: ({ role: { id, lane }, pid, exitCode, signal }) => {
+      board.forgetProcess(id, pid);
+      board.forgetHeld(id, lane);
+      region.countDeath();
+      const bySignal = signal === null ? 0 : constants.signals[signal];
+      recover({ pid, id, lane, wasServing: false, exitCode, signal: bySignal, why: 'it was started anew' });
+    },
+  });
 }
 
 /** A person sits at the debugger that a worker waits for. */
@@ -101,6 +134,8 @@ export interface ManagerPlace {
   readonly callbacks: ManagerCallbacks;
   readonly userProcessNames: readonly string[];
   readonly messaging: Messaging;
+  /** Processes that have been started before. */
+  readonly first?: FirstProcesses;
   readonly log: Log;
   notifyMaster(message: ManagerToMaster): void;
   exit(code: number): void;
@@ -122,11 +157,7 @@ export function createManager(place: ManagerPlace): Manager {
       outlivesReloads: options.cluster !== null && index === userProcessNames.length - 1,
     })),
   ];
-  const reactors = new ReactorBoard(region);
-  const reactorWakers = Array.from(
-    { length: region.shape.reactorNum },
-    (_, r) => new Waker(region.int32, reactors.sleepIndex(r), reactorBell(shared.bells, r)),
-  );
+  const reactorWakers = reactorWakersOf(place);
   const output = outputOfChildren(options, log);
   const manager = new Manager({
     processes,
@@ -139,18 +170,11 @@ export function createManager(place: ManagerPlace): Manager {
     callbacks,
     spawn: (spec, events) => {
       const descriptors = spec.role === 'worker' ? place.ownOf?.(spec.id) : undefined;
-      const own = { descriptors, output };
+      const own = { descriptors, output, first: place.first?.take(spec) };
       return spawnWorker(spec, `${processTitle}: ${spec.name}`, shared, own, events);
     },
     starvedMs,
-    recover: ({ pid, id, lane, wasServing, exitCode, signal, why }) => {
-      processDied(pid);
-      const owned = options.mode === 'base' && wasServing && id < workerNum;
-      if (owned) new DeadConnections(region, options).reap(id);
-      for (const waker of reactorWakers) waker.ring(); // some wait for its reply
-      const died = { exitCode, signal: signalName(signal) ?? '', why };
-      messaging.keeper.recover({ peer: peerOf(id, lane), workerId: id, ...died });
-    },
+    recover: recoveryOf(place, reactorWakers),
     recoverAll: () => {
       region.countDeath();
       for (const waker of reactorWakers) waker.ring();
@@ -167,6 +191,27 @@ export function createManager(place: ManagerPlace): Manager {
   });
   if (options.workerTimeoutMs > 0) watch(manager, options.workerTimeoutMs, region, log);
   return manager;
+}
+
+function reactorWakersOf({ region, shared }: ManagerPlace): Waker[] {
+  const reactors = new ReactorBoard(region);
+  return Array.from(
+    { length: region.shape.reactorNum },
+    (_, r) => new Waker(region.int32, reactors.sleepIndex(r), reactorBell(shared.bells, r)),
+  );
+}
+
+/** @returns what is to be done when a process is gone */
+function recoveryOf(place: ManagerPlace, reactorWakers = reactorWakersOf(place)): (dead: DeadProcess) => void {
+  const { region, options, messaging } = place;
+  return ({ pid, id, lane, wasServing, exitCode, signal, why }) => {
+    processDied(pid);
+    const owned = options.mode === 'base' && wasServing && id < region.shape.workerNum;
+    if (owned) new DeadConnections(region, options).reap(id);
+    for (const waker of reactorWakers) waker.ring(); // some wait for its reply
+    const died = { exitCode, signal: signalName(signal) ?? '', why };
+    messaging.keeper.recover({ peer: peerOf(id, lane), workerId: id, ...died });
+  };
 }
 
 /** Watches the event loops of all workers. */

@@ -7,11 +7,11 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
 import { BootOutput, borrowStandardError } from '../ipc/boot-output.js';
+import { heapWords } from '../ipc/heap-words.js';
 import { inspectWish, isInspect, waitsForDebugger } from '../ipc/inspect.js';
 import { environmentForMaster, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
 import { DAEMON_VARIABLE, type DaemonLog } from '../util/early-prints.js';
-import { heapArguments } from '../util/heap-argument.js';
 import { LineCutter } from '../util/line-cutter.js';
 import { LineWriter } from '../util/log-file.js';
 import { printedLine } from '../util/log-output.js';
@@ -98,7 +98,7 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
   const isOurs = (word: string): boolean => isTitleArgument(word) || (wish !== undefined && isInspect(word));
   const execArgv = [
     titleArgument(`${processTitle}: master`),
-    ...heapArguments(),
+    ...heapWords(),
     ...process.execArgv.filter((argument) => !isOurs(argument)),
   ];
   const child = spawn(process.execPath, [...execArgv, ...process.argv.slice(1)], {

@@ -3,7 +3,7 @@ import type { ChildOutput } from '../ipc/child-output.js';
 import { ControlChannel } from '../ipc/control-channel.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
 import { decodeManagerToMaster, type ManagerToMaster, type MasterToManager } from '../ipc/message.js';
-import { spawnRole, whenEnded } from '../ipc/spawn-role.js';
+import { type FirstSet, spawnManager, whenEnded } from '../ipc/spawn-role.js';
 
 export interface ManagerEvents {
   message(message: ManagerToMaster): void;
@@ -11,13 +11,19 @@ export interface ManagerEvents {
   exit(exitCode: number, signal: number, wrote?: string): void;
 }
 
+export interface ManagerStart {
+  readonly output?: ChildOutput | undefined;
+  /** What it starts before it runs the script. */
+  readonly first?: FirstSet | undefined;
+}
+
 export class ManagerHandle {
   readonly pid: number;
   readonly #channel: ControlChannel<ManagerToMaster, MasterToManager>;
   readonly #kill: (signal: NodeJS.Signals) => void;
 
-  constructor(title: string, shared: SharedDescriptors, events: ManagerEvents, output?: ChildOutput) {
-    const child = spawnRole({ role: 'manager' }, title, shared, undefined, output);
+  constructor(title: string, shared: SharedDescriptors, events: ManagerEvents, { output, first }: ManagerStart = {}) {
+    const child = spawnManager(title, shared, output, first);
     this.pid = child.process.pid ?? 0;
     this.#channel = new ControlChannel(child.control, decodeManagerToMaster);
     this.#channel.listen({ message: (message) => events.message(message), end: () => {} });

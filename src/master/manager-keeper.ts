@@ -110,7 +110,7 @@ export class ManagerKeeper {
         this.#manager?.send({ type: 'stop', deadlineMs: ms });
         return setTimeout(() => this.#manager?.kill('SIGKILL'), ms + GRACE_MS);
       };
-      // The manager has no workers yet, and may never come so far as to receive the message.
+      // It may never come so far as to receive the message; workers that it has already end as orphans.
       if (!this.#hasBegun) this.#manager.kill('SIGKILL');
       const timers = [stopBy(deadlineMs)];
       void hurried.then(() => !this.isThere || timers.push(stopBy(HURRIED_STOP_MS)));
@@ -139,6 +139,9 @@ export class ManagerKeeper {
 
   #onMessage(manager: ManagerLink, message: ManagerToMaster): void {
     switch (message.type) {
+      case 'spawned':
+        for (const [id, pid] of message.pids) this.#parts.board.setProcess(id, 0, pid);
+        return;
       case 'started':
         clearTimeout(this.#bootTimer);
         return void this.#begin(manager);
@@ -153,9 +156,10 @@ export class ManagerKeeper {
 
   /** A manager begins when no worker of the preceding one is left: two processes must not read the same packets. */
   async #begin(manager: ManagerLink): Promise<void> {
-    await this.#endOrphans();
+    const first = this.#parts.phase() === 'starting';
+    if (!first) await this.#endOrphans();
     this.#hasBegun = true;
-    manager.send({ type: 'begin', first: this.#parts.phase() === 'starting' });
+    manager.send({ type: 'begin', first });
   }
 
   #ended(manager: ManagerLink, end: ManagerEnd): void {

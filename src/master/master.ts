@@ -39,6 +39,7 @@ import { reapAdopted } from './adopted.js';
 import { BoundPorts } from './bound-ports.js';
 import type { ConnectionOwners } from './connection-owners.js';
 import { CrashWatch, MANAGER_ID } from './crash-watch.js';
+import { firstSet } from './first-set.js';
 import { ManagerKeeper } from './manager-keeper.js';
 import type { MasterMode } from './mode.js';
 import { killOrphans } from './orphans.js';
@@ -61,7 +62,8 @@ const HURRY_AFTER_MS = 1000;
 
 export interface MasterParts {
   readonly options: ResolvedOptions;
-  readonly userProcessNum: number;
+  /** Of the added processes, in the order of their ids. */
+  readonly userProcessNames: readonly string[];
   readonly listens: readonly ResolvedListen[];
   /** For the processes it starts: see `packRunning`. */
   readonly settings: string;
@@ -103,9 +105,9 @@ export class Master {
   mayServe: () => Promise<void> = async () => {};
 
   constructor(parts: MasterParts) {
-    const { options, listens, mode, userProcessNum, log } = parts;
+    const { options, listens, mode, userProcessNames, log } = parts;
     this.#parts = parts;
-    const region = Region.create(shapeOf(options, userProcessNum, needsOf(listens)));
+    const region = Region.create(shapeOf(options, userProcessNames.length, needsOf(listens)));
     region.activeWorkerNum = options.workerNum;
     region.seatNum = options.workerNum;
     this.region = region;
@@ -141,7 +143,10 @@ export class Master {
       bootTimeoutMs: options.bootTimeoutMs,
       start: (events) => {
         const title = `${options.processTitle}: manager`;
-        return mode.startManager(title, this.shared, events, outputOfManager(options, log));
+        // One that replaces another waits until no process of that is left.
+        const isFirst = this.#phase === 'starting' && options.mode === 'process';
+        const first = isFirst ? firstSet(options, this.region, this.#parts) : undefined;
+        return mode.startManager(title, this.shared, events, { output: outputOfManager(options, log), first });
       },
       phase: () => this.#phase,
       started: () => {
@@ -233,7 +238,7 @@ export class Master {
     const wasAsked = this.#shutdownPromise !== undefined;
     const { maxWaitMs } = this.#parts.options;
     const deadlineMs = wasAsked ? maxWaitMs : Math.min(maxWaitMs, UNDO_MS);
-    if (this.#manager.isThere) await this.#manager.stop(deadlineMs, this.#hurried.promise);
+    await this.#manager.stop(deadlineMs, this.#hurried.promise);
     this.#stopAccepting();
     await within(this.#owners.stop(), REACTOR_GRACE_MS);
     this.#ports.closeDatagrams();

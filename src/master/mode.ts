@@ -1,6 +1,5 @@
 /** The differences between the modes in the process that starts the server. */
 
-import type { ChildOutput } from '../ipc/child-output.js';
 import type { SharedDescriptors } from '../ipc/inheritance.js';
 import type { MasterToManager } from '../ipc/message.js';
 import type { ReactorLink } from '../ipc/reactor-links.js';
@@ -10,7 +9,7 @@ import type { ResolvedListen, ResolvedOptions } from '../options/index.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import type { Log } from '../util/log.js';
 import type { ConnectionOwners } from './connection-owners.js';
-import { type ManagerEvents, ManagerHandle } from './manager-handle.js';
+import { type ManagerEvents, ManagerHandle, type ManagerStart } from './manager-handle.js';
 import { ReactorThreads } from './reactor-threads.js';
 
 /** The manager as the master holds it: a process, or (BASE) a part of this one. */
@@ -40,11 +39,11 @@ export interface OwnerParts {
 
 export interface MasterMode {
   createOwners(parts: OwnerParts): ConnectionOwners;
-  startManager(title: string, shared: SharedDescriptors, events: ManagerEvents, output?: ChildOutput): ManagerLink;
+  startManager(title: string, shared: SharedDescriptors, events: ManagerEvents, start?: ManagerStart): ManagerLink;
 }
 
 /** Reactor threads in this process; the manager is a child of it. */
 export const processMode: MasterMode = {
   createOwners: (parts) => new ReactorThreads(parts),
-  startManager: (title, shared, events, output) => new ManagerHandle(title, shared, events, output),
+  startManager: (title, shared, events, start) => new ManagerHandle(title, shared, events, start),
 };

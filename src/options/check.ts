@@ -1,8 +1,8 @@
-import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, ServerError, told } from '../errors/index.js';
 import { scriptPath } from '../util/script.js';
+import { isIP } from './ip-address.js';
 import { formatSize, parseSize } from './size.js';
 
 /**

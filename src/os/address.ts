@@ -1,5 +1,5 @@
 /** Socket addresses between text and the kernel's sockaddr. */
-import { isIP, isIPv6 } from 'node:net';
+import { isIP, isIPv6 } from '../options/ip-address.js';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.js';
 import { isLinux } from './libc.js';
 

@@ -240,7 +240,7 @@ async function assemble(context: StartContext): Promise<Assembled> {
     options,
     mode,
     log,
-    userProcessNum: names.length,
+    userProcessNames: names,
     listens: listensOf(context),
     settings: packRunning(declaredBy(context)),
     callbacks: events,
@@ -304,7 +304,7 @@ function assembleAlone(context: StartContext): Assembled {
     },
   });
   const master: Master = new Master({
-    ...{ options, userProcessNum: 0, listens, mode, callbacks: events, log },
+    ...{ options, userProcessNames: [], listens, mode, callbacks: events, log },
     settings: packRunning(declaredBy(context)),
   });
   return { master, runtime: () => known, close: () => {} };

@@ -4,12 +4,16 @@ import { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BootOutput } from '../../src/ipc/boot-output.js';
-import { CONTROL_DESCRIPTOR, type SharedDescriptors } from '../../src/ipc/inheritance.js';
-import { type StartedChild, spawnRole, whenEnded } from '../../src/ipc/spawn-role.js';
+import { FIRST_VARIABLE, type FirstPlan } from '../../src/ipc/first-processes.js';
+import { CONTROL_DESCRIPTOR, type Inheritance, type SharedDescriptors } from '../../src/ipc/inheritance.js';
+import { inspectWish } from '../../src/ipc/inspect.js';
+import { commandOf, type StartedChild, spawnManager, spawnRole, whenEnded } from '../../src/ipc/spawn-role.js';
+import { CHILD_VARIABLE } from '../../src/util/child-variable.js';
 import { heapArguments } from '../../src/util/heap-argument.js';
 import type { Log } from '../../src/util/log.js';
 
 vi.mock(import('node:child_process'), async (original) => ({ ...(await original()), spawn: vi.fn() }));
+vi.mock(import('../../src/ipc/inspect.js'), async (original) => ({ ...(await original()), inspectWish: vi.fn() }));
 
 const turn = () => new Promise(setImmediate);
 
@@ -74,6 +78,42 @@ describe('a process of a role', () => {
     expect(argsOf({ role: 'manager' })).not.toContain(heap);
     process.execArgv = ['--max-old-space-size=100'];
     expect(argsOf(worker)).not.toContain(heap);
+  });
+
+  describe('that is the first manager', () => {
+    const roleOf = (id: number) => ({ role: 'worker', id, lane: 0, generation: 0 }) as const;
+    const begin = (count: number): ReturnType<typeof call> => {
+      vi.mocked(spawn).mockReturnValue(fakeChild().child as never);
+      const roles = Array.from({ length: count }, (_, id) => ({ title: `tswoole: worker ${id}`, role: roleOf(id) }));
+      spawnManager('tswoole: manager', shared, undefined, { entry: '/srv/first-entry.cjs', roles, output: undefined });
+      return call();
+    };
+
+    it('is told how to start the first workers, as it would start them itself', () => {
+      const [, args, { env = {} }] = begin(2);
+      expect(args[0]).toBe('--require=/srv/first-entry.cjs');
+      const plan = JSON.parse(env[FIRST_VARIABLE] ?? '') as FirstPlan;
+      expect(plan.master).toBe(process.pid);
+      expect(plan.processes.map(({ role }) => role)).toEqual([roleOf(0), roleOf(1)]);
+      const asManager = JSON.parse(env[CHILD_VARIABLE] ?? '') as Inheritance;
+      const wanted = commandOf(roleOf(0), 'tswoole: worker 0', asManager);
+      expect([plan.processes[0]?.title, ...plan.args]).toEqual(wanted.args);
+      const inheritance = JSON.parse(wanted.env[CHILD_VARIABLE] ?? '') as object;
+      expect({ ...roleOf(0), ...plan.inheritance }).toEqual(inheritance);
+      expect(plan.stdio.length).toBe(wanted.stdio.length);
+    });
+
+    it.each([
+      ['there are none', 0],
+      ['there are too many for a variable', 2000],
+      ['a debugger is to see them', 2],
+    ])('starts all itself where %s', (why, count) => {
+      const wish = { flag: '--inspect', host: '127.0.0.1', port: 9229 };
+      vi.mocked(inspectWish).mockReturnValue(why.includes('debugger') ? wish : undefined);
+      const [, args, { env = {} }] = begin(count);
+      vi.mocked(inspectWish).mockReset();
+      expect([args[0], env[FIRST_VARIABLE]]).toEqual([expect.stringMatching(/^--title=/), undefined]);
+    });
   });
 
   it('is heard over its control channel', () => {

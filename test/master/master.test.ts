@@ -103,7 +103,7 @@ const make = (given: ServerOptions = {}, callbacks: object = {}): Master => {
   const { port } = options;
   const told = new Log({ role: 'master', level: 'debug', write: (line) => log.push(line) });
   const listens = [resolveListen({ port }, options)];
-  master = new Master({ settings: '{}', options, userProcessNum: 0, listens, mode: fakeMode, callbacks, log: told });
+  master = new Master({ settings: '{}', options, userProcessNames: [], listens, mode: fakeMode, callbacks, log: told });
   return master;
 };
 /** Time stands still from here on. */
