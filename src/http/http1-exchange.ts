@@ -169,9 +169,17 @@ export class Http1Exchange implements Exchange, RawExchange {
     return !this.isEnded && !this.#body.isComplete;
   }
 
-  /** Lets the client send the body it has announced. Not sent where the body is there (RFC 9110 10.1.1). */
+  /** Lets the client send the body it has announced. Not sent where the body is there, or behind a final head (RFC 9110 10.1.1, 15.2). */
   sendContinue(): void {
-    if (!this.isEnded && !this.#body.isComplete) this.#send(INTERIM | AnswerFlag.continue, CONTINUE, null);
+    if (this.isEnded || this.#hasBegun || this.#body.isComplete) return;
+    this.#send(INTERIM | AnswerFlag.continue, CONTINUE, null);
+  }
+
+  /** An answer that may need the body goes on behind its head, and the client would not send it any more. */
+  #continueBefore(status: number): void {
+    if (status >= FIRST_REDIRECT || !(this.#body instanceof StreamedBody) || !this.#body.isAskedFor) return;
+    this.#body.leaveContinue();
+    this.sendContinue();
   }
 
   leaveContinue(): void {
@@ -249,6 +257,7 @@ export class Http1Exchange implements Exchange, RawExchange {
     if (this.isEnded) return;
     this.span?.answers(status);
     this.#host.answered(status);
+    this.#continueBefore(status);
     this.#hasBegun = true;
     this.#hasNoBody = !statusHasBody(status) || this.#isHead;
     const declared = lengthToBegin(status, fields);
@@ -453,6 +462,8 @@ function checkMemberPiece(data: string | Uint8Array): void {
 function plainBytes(data: string | Uint8Array): string | Uint8Array {
   return typeof data !== 'string' || isAscii(data) ? data : Buffer.from(data);
 }
+
+const FIRST_REDIRECT = 300;
 
 /** `HTTP/1.1 200`. */
 const STATUS_AT = 9;

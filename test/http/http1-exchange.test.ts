@@ -267,11 +267,25 @@ describe('an answer in pieces', () => {
     expect(wire()).toBe('HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n0\n\n'.repeat(2));
   });
 
-  it('says that it ends the connection to a client that asks whether it may send its body, or speaks HTTP/1.0', () => {
-    for (const bits of [STAYS | RequestBit.asksContinue, STAYS | RequestBit.http10]) {
-      exchangeOf({ bodyFollows: true, bits }).begin(200, '', ['content-length', '0']);
-    }
-    expect(wire()).toBe('HTTP/1.1 200 OK\ncontent-length: 0\nconnection: close\n\n'.repeat(2));
+  it('says that it ends the connection to a client of HTTP/1.0', () => {
+    exchangeOf({ bodyFollows: true, bits: STAYS | RequestBit.http10 }).begin(200, '', ['content-length', '0']);
+    expect(wire()).toBe('HTTP/1.1 200 OK\ncontent-length: 0\nconnection: close\n\n');
+  });
+
+  it('lets a client send its body that asks whether it may, before the head: it may be what the answer is made of', () => {
+    const exchange = exchangeOf({ bodyFollows: true, bits: STAYS | RequestBit.asksContinue });
+    exchange.begin(200, '', []);
+    void exchange.body.next();
+    expect(wire()).toBe('HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n');
+  });
+
+  it('does not, where it is none that needs it, and never behind the head', () => {
+    const exchange = exchangeOf({ bodyFollows: true, bits: STAYS | RequestBit.asksContinue });
+    exchange.begin(404, '', []);
+    exchange.body.next().catch(() => {});
+    expect(wire()).toBe('HTTP/1.1 404 Not Found\nconnection: close\ntransfer-encoding: chunked\n\n');
+    exchange.end();
+    expect(flagsSent().at(-1)).toBe(LAST | CLOSE);
   });
 
   it('ends without a last piece too', () => {

@@ -264,6 +264,15 @@ describe('100 Continue', () => {
     await client.close();
   });
 
+  it.each<Api>(['fetch', 'listener'])('is said before an answer that is made of the body: %s', async (api) => {
+    const body = 'x'.repeat(200_000);
+    const client = await ask(await serverOf(api), '/echo', [`Content-Length: ${body.length}`, EXPECTS[1]!]);
+    expect((await client.answer()).status).toBe(100);
+    expect(await client.send(body).answer()).toMatchObject({ status: 200, body });
+    expect((await client.send(post('/slow', 'abcd')).answer()).body).toBe('4');
+    await client.close();
+  });
+
   it('is not said when the answer comes without reading the body, and the connection ends', async () => {
     for (const lines of [
       EXPECTS,

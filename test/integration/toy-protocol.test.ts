@@ -8,7 +8,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { PACE } from '../helpers/deadline.js';
@@ -16,6 +16,8 @@ import { TEST_MODE } from '../helpers/server-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const ENTRIES = ['index', 'reactor/entry', 'worker/stack-watch-entry'];
+/** Loaded by Node before the script: programs of their own. */
+const PRELOADED = ['manager/first-entry', 'util/heap-entry'];
 let tree: string;
 
 beforeAll(async () => {
@@ -47,10 +49,13 @@ afterAll(() => rmSync(tree, { recursive: true }));
 
 /** As scripts/build.mjs does, without declarations. */
 async function bundle(): Promise<void> {
-  const input = Object.fromEntries(ENTRIES.map((name) => [name, join(tree, 'src', `${name}.ts`)]));
-  const program = await rolldown({ input, platform: 'node', external: /^[^./]/, tsconfig: false });
-  await program.write({ dir: join(tree, 'dist') });
-  await program.close();
+  for (const names of [ENTRIES, ...PRELOADED.map((name) => [name])]) {
+    const input = Object.fromEntries(names.map((name) => [name, join(tree, 'src', `${name}.ts`)]));
+    const program = await rolldown({ input, platform: 'node', external: /^[^./]/, tsconfig: false });
+    const fileNames = { entryFileNames: '[name].cjs', chunkFileNames: '[name].cjs' };
+    await program.write({ dir: join(tree, 'dist'), format: 'cjs', ...fileNames });
+    await program.close();
+  }
 }
 
 /** With the import that TypeScript wants for it. */
@@ -67,7 +72,8 @@ it(
     const script = join(tree, 'server.js');
     writeFileSync(
       script,
-      `import { Server } from ${JSON.stringify(pathToFileURL(join(tree, 'dist/index.js')).href)};
+      `import { createRequire } from 'node:module';
+const { Server } = createRequire(import.meta.url)('./dist/index.cjs');
 const server = new Server({ port: 0, host: '127.0.0.1', mode: '${TEST_MODE}', workerNum: 2, reactorNum: 1, maxRequest: 1e9 });
 server.on('receive', () => {});
 server.on('start', () => console.log(\`port \${server.port}\`));

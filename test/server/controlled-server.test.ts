@@ -56,7 +56,7 @@ const make = (
 ): ControlledServer => {
   const options = resolveOptions({ host: '127.0.0.1', port: 0, workerNum: 2, ...given });
   const master = {
-    ...{ region, scale: note('scale'), stopWorker: note('stopWorker') },
+    ...{ region, scale: note('scale'), stopWorker: note('stopWorker'), datagramDrops: [{ port: 53, count: 3 }] },
     reloaded: async (tasksOnly: boolean) => {
       asked.push(['reloaded', tasksOnly]);
       return needsRestart;
