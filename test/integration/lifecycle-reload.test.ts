@@ -473,10 +473,16 @@ describe('a worker that keeps dying', () => {
       expect(ends.length).toBeGreaterThanOrEqual(10);
       const pids = server.tree().map(({ pid }) => pid);
       const usedMs = (): number => pids.reduce((sum, pid) => sum + cpuTimeMs(pid), 0);
-      const [cpu, began] = [usedMs(), performance.now()];
+      const share = async (): Promise<number> => {
+        const [cpu, began] = [usedMs(), performance.now()];
+        await new Promise((resolve) => setTimeout(resolve, 2500)); // a span to measure over
+        return (usedMs() - cpu) / (performance.now() - began);
+      };
       client.send('b');
-      await new Promise((resolve) => setTimeout(resolve, 2500)); // a span to measure over
-      expect((usedMs() - cpu) / (performance.now() - began)).toBeLessThan(0.05);
+      // Master, manager and reactor threads have become quiet, and each collects its garbage once: that may come first.
+      let used = await share();
+      for (let spans = 1; used >= 0.05 && spans < 4; spans++) used = await share();
+      expect(used).toBeLessThan(0.05);
       server.edit(without(faulty));
       server.signal('SIGUSR1');
       expect((await client.read(1, 5000)).toString()).toBe('b'); // what was sent meanwhile is answered
