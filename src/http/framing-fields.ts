@@ -141,3 +141,8 @@ export class LengthCount {
 export function wrongLength(declared: string, received: string): ServerError {
   return new ServerError('ERR_HTTP_CONTENT_LENGTH', { declared, received });
 }
+
+/** Such an answer may be made of the request's body: a client that asks whether it may send that is told so before the head. */
+export function mayNeedBody(status: number): boolean {
+  return status < 300;
+}

@@ -19,7 +19,14 @@ import type { AnswerFrames } from './answer-frames.js';
 import { type AnswerHeads, fieldLines, headOf, Persistence, statusLine } from './answer-head.js';
 import { type BodyCut, byAnswer, byServer } from './cut.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from './exchange.js';
-import { interimFields, LengthCount, lengthToBegin, lengthToTell, statusHasBody } from './framing-fields.js';
+import {
+  interimFields,
+  LengthCount,
+  lengthToBegin,
+  lengthToTell,
+  mayNeedBody,
+  statusHasBody,
+} from './framing-fields.js';
 import { type IncomingBody, noBody, StreamedBody, WholeBody } from './incoming-body.js';
 import type { RawExchange, Tunnel, TunnelEvents } from './node/raw-exchange.js';
 import type { RequestSpan } from './request-span.js';
@@ -177,7 +184,7 @@ export class Http1Exchange implements Exchange, RawExchange {
 
   /** An answer that may need the body goes on behind its head, and the client would not send it any more. */
   #continueBefore(status: number): void {
-    if (status >= FIRST_REDIRECT || !(this.#body instanceof StreamedBody) || !this.#body.isAskedFor) return;
+    if (!mayNeedBody(status) || !(this.#body instanceof StreamedBody) || !this.#body.isAskedFor) return;
     this.#body.leaveContinue();
     this.sendContinue();
   }
@@ -462,8 +469,6 @@ function checkMemberPiece(data: string | Uint8Array): void {
 function plainBytes(data: string | Uint8Array): string | Uint8Array {
   return typeof data !== 'string' || isAscii(data) ? data : Buffer.from(data);
 }
-
-const FIRST_REDIRECT = 300;
 
 /** `HTTP/1.1 200`. */
 const STATUS_AT = 9;

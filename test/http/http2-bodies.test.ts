@@ -163,6 +163,24 @@ describe('a body over HTTP/2', () => {
     expect((await answer).body.toString()).toBe('x');
   });
 
+  test('that an answer is made of is asked for before its head', async () => {
+    const { client } = world({
+      serve: async (exchange) => {
+        exchange.begin(200, '', []);
+        exchange.end(await bodyOf(exchange));
+      },
+    });
+    const stream = send(client, { ':method': 'POST', expect: '100-continue' }, null);
+    const order: string[] = [];
+    stream.on('continue', () => {
+      order.push('100');
+      stream.end('the body');
+    });
+    stream.on('response', () => order.push('head'));
+    expect((await answerOf(stream)).body.toString()).toBe('the body');
+    expect(order).toEqual(['100', 'head']);
+  });
+
   test('that is refused is not asked for', async () => {
     const { client } = world({ serve: (exchange) => exchange.respond(403, '', [], 'no') });
     const stream = send(client, { ':method': 'POST', expect: '100-continue' }, null);

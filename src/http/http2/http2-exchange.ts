@@ -5,7 +5,7 @@ import type { Forwarded } from '../../protocol/http/forwarded.js';
 import { afterGone } from '../../util/pause.js';
 import { type BodyCut, byAnswer, byClient, byServer, type CutReason } from '../cut.js';
 import type { Exchange, FieldList, FilePiece, RequestBody } from '../exchange.js';
-import { LengthCount, lengthToBegin, lengthToTell, statusHasBody } from '../framing-fields.js';
+import { LengthCount, lengthToBegin, lengthToTell, mayNeedBody, statusHasBody } from '../framing-fields.js';
 import { WholeBody } from '../incoming-body.js';
 import type { Sent } from '../request-clients.js';
 import { findHeader } from '../request-headers.js';
@@ -53,6 +53,8 @@ export class Http2Exchange implements Exchange {
   readonly #outgoing: Outgoing;
   #isTracked = false;
   #sendsContinue = true;
+  /** The client waits to be told that it may send its body. */
+  #asks = false;
   #timer: NodeJS.Timeout | undefined;
   #hasNoBody = false;
   /** Of an answer in pieces with a length. */
@@ -155,6 +157,8 @@ export class Http2Exchange implements Exchange {
     const declared = lengthToBegin(status, fields);
     this.#length = declared === -1 || this.#hasNoBody ? null : new LengthCount(declared);
     const headers = answerHeaders(status, fields, declared);
+    // What the answer is made of may be the body, as with HTTP/1: behind the head nobody would ask for it.
+    if (mayNeedBody(status)) this.#letSend();
     const waitForTrailers = !this.#hasNoBody && declared === -1;
     if (waitForTrailers) this.#stream.once('wantTrailers', () => this.#sendTrailers());
     this.#sendHead(headers, { endStream: this.#hasNoBody, waitForTrailers });
@@ -206,17 +210,22 @@ export class Http2Exchange implements Exchange {
 
   #streamedBody(): StreamBody {
     const { bodyLimit } = this.#host;
-    const asks = findHeader(this.rawHeaders, 'expect')?.toLowerCase() === '100-continue';
+    this.#asks = findHeader(this.rawHeaders, 'expect')?.toLowerCase() === '100-continue';
     return new StreamBody(this.#stream, bodyLimit, {
-      wanted: () => {
-        if (asks && this.#sendsContinue) this.inform(100, []);
-      },
+      wanted: () => this.#letSend(),
       came: (bytes) => {
         this.#timer?.refresh();
         this.#paced.came(bytes);
       },
       overflowed: () => this.#refuse(tooLarge(bodyLimit), 'limit'),
     });
+  }
+
+  /** A client that waits for 100 Continue sends its body from now on. */
+  #letSend(): void {
+    if (!this.#asks || !this.#sendsContinue) return;
+    this.#sendsContinue = false;
+    this.inform(100, []);
   }
 
   /** @returns false: there will be no answer */
