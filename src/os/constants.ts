@@ -65,6 +65,8 @@ export const F_PUNCHHOLE = 99; // macOS only
 export const EFD_CLOEXEC = 0x80000;
 export const EFD_NONBLOCK = 0x800;
 
+export const POLLERR = 0x008;
+export const POLLHUP = 0x010;
 export const EPOLL_CLOEXEC = 0x80000;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;

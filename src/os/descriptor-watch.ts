@@ -39,7 +39,7 @@ export function watchDescriptor(descriptor: number, interest: Interest, callback
   const handle = koffi.node.poll(descriptor, interest, declared);
   const watch: DescriptorWatch = {
     update(next) {
-      if (next.readable || next.writable) handle.start(next, declared);
+      if (next.readable || next.writable || next.disconnect) handle.start(next, declared);
       else handle.stop();
     },
     close() {

@@ -68,6 +68,7 @@ export const libc = {
   _exit: bind('void _exit(int)') as (code: number) => never,
   shutdown: bind('int shutdown(int, int)') as Call<[number, number]>,
   close: bind('int close(int)') as Call<[number]>,
+  poll: bind('int poll(void *, size_t, int)') as Call<[Buffer, number, number]>,
   pipe: bind('int pipe(void *)') as Call<[Buffer]>,
   eventfd: bindOnLinux('int eventfd(uint32_t, int)') as Call<[number, number]>,
   epoll_create1: bindOnLinux('int epoll_create1(int)') as Call<[number]>,

@@ -7,7 +7,7 @@ export const READABLE = 1;
 export const WRITABLE = 2;
 /** The peer has ended its side, or the connection is broken: a read shows which. Comes together with READABLE. */
 export const HANGUP = 4;
-/** The socket cannot be written any more: a reset, or a unix socket's close. Comes with HANGUP, and only from epoll. */
+/** The socket cannot be written any more: a reset, or a unix socket's close. Comes with HANGUP, and on Linux only. */
 export const BROKEN = 8;
 
 export interface PollerHandler {

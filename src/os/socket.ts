@@ -263,6 +263,19 @@ export function hasPeerEnded(descriptor: number): boolean {
   return acknowledgedBytes(descriptor) >= 0 && (tcpInfo[0] === TCP_CLOSE || tcpInfo[0] === TCP_CLOSE_WAIT);
 }
 
+const pollfd = allocateStable(8); // struct pollfd
+const POLLFD_REVENTS_AT = 6;
+
+/**
+ * The socket cannot be written any more: a reset, or a unix socket's close. Known on Linux only: elsewhere poll(2) says the
+ * same of a peer that has ended its side and still reads.
+ */
+export function isBroken(descriptor: number): boolean {
+  if (!isLinux) return false;
+  pollfd.writeInt32LE(descriptor, 0);
+  return libc.poll(pollfd, 1, 0) > 0 && (pollfd.readInt16LE(POLLFD_REVENTS_AT) & (C.POLLHUP | C.POLLERR)) !== 0;
+}
+
 export function localAddress(descriptor: number): SocketAddress {
   const sockaddr = Buffer.alloc(SOCKADDR_BYTES);
   scratchLength.writeUInt32LE(SOCKADDR_BYTES, 0);

@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { BlockingPoller } from '../../src/os/blocking-poller.js';
 import { createBlockingPoller, createPoller } from '../../src/os/create-poller.js';
+import { createMessagePair } from '../../src/os/descriptor-passing.js';
 import { clearDoorbell, createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
 import { addressOf, allocateStable, EAGAIN } from '../../src/os/libc.js';
 import { BROKEN, HANGUP, type Poller, type PollerHandler, READABLE, WRITABLE } from '../../src/os/poller.js';
@@ -163,6 +164,35 @@ describe.each(pollers)('the %s poller', (_, create) => {
     expect(receive(descriptor, spaceAddress, 10)).toBe(0);
     made.remove(descriptor);
     closeDescriptor(descriptor);
+  });
+
+  it("tells of the peer's end, and of its break, though nothing is read, and not over and over", async () => {
+    const made = poller();
+    const { descriptor, peer } = await connection();
+    made.add(descriptor, 1);
+    peer.write('never read');
+    await poll('it is told', () => saw(descriptor, READABLE));
+    peer.end();
+    await poll('its end is told', () => saw(descriptor, HANGUP));
+    expect(saw(descriptor, BROKEN)).toBe(false);
+    const before = seen.length;
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(seen.length - before).toBeLessThanOrEqual(1);
+    peer.resetAndDestroy();
+    await poll('its break is told', () => saw(descriptor, BROKEN));
+    made.remove(descriptor);
+    closeDescriptor(descriptor);
+  });
+
+  it("tells of a unix socket's close, which is no end alone", async () => {
+    const made = poller();
+    const [ours, theirs] = createMessagePair();
+    cleanUp.push(() => closeDescriptor(ours));
+    made.add(ours, 1);
+    made.rearm(ours, READABLE | WRITABLE);
+    closeDescriptor(theirs);
+    await poll('it is told', () => saw(ours, BROKEN));
+    made.remove(ours);
   });
 
   it('is silent about what was removed and closed', async () => {
