@@ -105,14 +105,14 @@ it.runIf(IS_BASE)('sessions outlive the worker that has given their tickets', as
 
 describe('the OpenSSL inside Node', () => {
   it('is called also where V8 collects its garbage while that is tried out', async () => {
-    const env = { NODE_OPTIONS: `--require ${COLLECTS}` };
+    const env = { NODE_OPTIONS: `--require ${COLLECTS}`, TSWOOLE_TLS_ENGINE: '' };
     const server = await startServer('commands.js', { options: { ...options, workerNum: 1, mode: 'base' }, env });
     await open(server.port);
     expect(server.stderr).not.toContain("TLS by Node's tls module");
   });
 
   it('is missed in the log, with the reason', async () => {
-    const env = { NODE_OPTIONS: `--require ${HIDES}` };
+    const env = { NODE_OPTIONS: `--require ${HIDES}`, TSWOOLE_TLS_ENGINE: '' };
     const server = await startServer('commands.js', { options, env });
     await open(server.port);
     expect(server.stderr).toMatch(/TLS by Node's tls module, which takes more CPU.*why=.*does not show the address/);
