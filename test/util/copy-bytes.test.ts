@@ -27,3 +27,17 @@ it('those of some KiB share memory, and begin at a multiple of 8 bytes', () => {
   expect(blocks.size).toBeLessThanOrEqual(11);
   for (const { byteOffset } of copies) expect(byteOffset % 8).toBe(0);
 });
+
+it('one that is transferred takes the bytes of no other one with it', () => {
+  const source = randomBytes(20_000);
+  for (const length of [2048, 4095, 4096, 8192]) {
+    const [given, other] = [copyBytes(source, 0, length), copyBytes(source, 0, length)];
+    try {
+      structuredClone(given, { transfer: [given.buffer as ArrayBuffer] });
+    } catch (error) {
+      expect((error as Error).name).toBe('DataCloneError'); // Node 20 copies it in place of that
+    }
+    expect(other.equals(source.subarray(0, length))).toBe(true);
+    expect(copyBytes(source, 0, length).equals(source.subarray(0, length))).toBe(true);
+  }
+});
