@@ -26,6 +26,7 @@ export class BodyReader {
     if (this.#isStreamed) throw new ServerError('ERR_HTTP_BODY_USED', { method });
     if (this.#collected !== undefined) return collectedPieces(this.#collected);
     this.#isStreamed = true;
+    this.#body.claim();
     return this.#body.whole === null ? this.#next() : collectedPieces(Promise.resolve(this.#body.whole));
   }
 

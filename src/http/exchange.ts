@@ -27,6 +27,8 @@ export interface RequestBody {
    * client has gone since.
    */
   next(): Promise<Buffer | null>;
+  /** Somebody has got a reader of it, and may read it behind the head of the answer. `next` does it too. */
+  claim(): void;
   /** Trailer fields, name, value …; empty before the end, and where there are none. */
   readonly trailers: readonly string[];
 }

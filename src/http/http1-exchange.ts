@@ -182,10 +182,11 @@ export class Http1Exchange implements Exchange, RawExchange {
     this.#send(INTERIM | AnswerFlag.continue, CONTINUE, null);
   }
 
-  /** An answer that may need the body goes on behind its head, and the client would not send it any more. */
+  /** An answer that is made of the body goes on behind its head, and the client would not send it any more. */
   #continueBefore(status: number): void {
-    if (!mayNeedBody(status) || !(this.#body instanceof StreamedBody) || !this.#body.isAskedFor) return;
-    this.#body.leaveContinue();
+    const body = this.#body;
+    if (!mayNeedBody(status) || !(body instanceof StreamedBody) || !body.isClaimed || !body.isAskedFor) return;
+    body.leaveContinue();
     this.sendContinue();
   }
 
@@ -409,10 +410,10 @@ export class Http1Exchange implements Exchange, RawExchange {
     return this.#has(RequestBit.http10) ? Persistence.staysIfTold : Persistence.stays;
   }
 
-  /** Who answers while it reads, as an echo does, has the whole body by the end: then the connection stays. */
+  /** Who answers while it reads, as an echo does, has the whole body by the end: then the connection stays. Who does not read has not. */
   get #persistenceOfPieces(): Persistence {
     const isOpen = this.#has(RequestBit.keepAlive) && !this.#has(RequestBit.http10) && !this.#host.isDraining;
-    const isUnderWay = this.#body instanceof StreamedBody && !this.#body.isAskedFor;
+    const isUnderWay = this.#body instanceof StreamedBody && this.#body.isClaimed && !this.#body.isAskedFor;
     return isOpen && isUnderWay ? Persistence.stays : this.#persistence;
   }
 

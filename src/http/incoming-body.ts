@@ -29,6 +29,8 @@ export class WholeBody implements IncomingBody {
     return this.whole;
   }
 
+  claim(): void {}
+
   fail(): void {}
 }
 
@@ -51,6 +53,8 @@ export class StreamedBody implements IncomingBody {
   readonly whole = null;
   trailers: readonly string[] = noTrailers;
   isComplete = false;
+  /** Who answers in pieces may still read it: until then nobody knows that it is wanted. */
+  isClaimed = false;
   readonly #source: BodySource;
   #pieces: Buffer[] = [];
   #waiting: { resolve: (piece: Buffer | null) => void; reject: (error: Error) => void } | undefined;
@@ -64,7 +68,12 @@ export class StreamedBody implements IncomingBody {
     this.#asksContinue = asksContinue;
   }
 
+  claim(): void {
+    this.isClaimed = true;
+  }
+
   next(): Promise<Buffer | null> {
+    this.isClaimed = true;
     const piece = this.#pieces.shift();
     if (piece !== undefined) {
       this.#confirm(piece.length);

@@ -54,6 +54,8 @@ export class FakeBody implements RequestBody {
     this.#waiting?.reject(error);
   }
 
+  claim(): void {}
+
   next(): Promise<Buffer | null> {
     this.asked += 1;
     const piece = this.#pieces.shift();

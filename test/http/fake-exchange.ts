@@ -117,7 +117,8 @@ export class FakeExchange implements Exchange {
 }
 
 export function bodyOf(content: string | readonly string[], trailers: readonly string[] = []): RequestBody {
-  if (typeof content === 'string') return { whole: Buffer.from(content), next: async () => null, trailers };
+  const claim = (): void => {};
+  if (typeof content === 'string') return { whole: Buffer.from(content), next: async () => null, claim, trailers };
   const pieces = content.map((piece) => Buffer.from(piece));
-  return { whole: null, next: async () => pieces.shift() ?? null, trailers };
+  return { whole: null, next: async () => pieces.shift() ?? null, claim, trailers };
 }

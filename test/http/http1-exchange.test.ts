@@ -259,6 +259,7 @@ describe('an answer in pieces', () => {
   it('leaves the connection open where the body has come whole by its end, and ends it where not', () => {
     for (const flags of [BodyFlag.last, 0]) {
       const exchange = exchangeOf({ bodyFollows: true });
+      exchange.body.claim();
       exchange.begin(200, '', []);
       exchange.bodyCame(Buffer.from('all of it'), flags);
       exchange.end();
@@ -267,13 +268,26 @@ describe('an answer in pieces', () => {
     expect(wire()).toBe('HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n0\n\n'.repeat(2));
   });
 
+  it('says that it ends the connection where nobody has asked for the body, and the client need not send it', () => {
+    const exchange = exchangeOf({ bodyFollows: true });
+    exchange.begin(200, '', []);
+    exchange.end();
+    expect(wire()).toBe('HTTP/1.1 200 OK\nconnection: close\ntransfer-encoding: chunked\n\n0\n\n');
+    expect(flagsSent()).toEqual([0, LAST | CLOSE]);
+    exchangeOf({ bodyFollows: true, bits: STAYS | RequestBit.asksContinue }).begin(200, '', []);
+    expect(wire()).not.toContain('100 Continue');
+  });
+
   it('says that it ends the connection to a client of HTTP/1.0', () => {
-    exchangeOf({ bodyFollows: true, bits: STAYS | RequestBit.http10 }).begin(200, '', ['content-length', '0']);
+    const old = exchangeOf({ bodyFollows: true, bits: STAYS | RequestBit.http10 });
+    old.body.claim();
+    old.begin(200, '', ['content-length', '0']);
     expect(wire()).toBe('HTTP/1.1 200 OK\ncontent-length: 0\nconnection: close\n\n');
   });
 
   it('lets a client send its body that asks whether it may, before the head: it may be what the answer is made of', () => {
     const exchange = exchangeOf({ bodyFollows: true, bits: STAYS | RequestBit.asksContinue });
+    exchange.body.claim();
     exchange.begin(200, '', []);
     void exchange.body.next();
     expect(wire()).toBe('HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n');
@@ -281,6 +295,7 @@ describe('an answer in pieces', () => {
 
   it('does not, where it is none that needs it, and never behind the head', () => {
     const exchange = exchangeOf({ bodyFollows: true, bits: STAYS | RequestBit.asksContinue });
+    exchange.body.claim();
     exchange.begin(404, '', []);
     exchange.body.next().catch(() => {});
     expect(wire()).toBe('HTTP/1.1 404 Not Found\nconnection: close\ntransfer-encoding: chunked\n\n');

@@ -166,6 +166,7 @@ describe('a body over HTTP/2', () => {
   test('that an answer is made of is asked for before its head', async () => {
     const { client } = world({
       serve: async (exchange) => {
+        exchange.body.claim();
         exchange.begin(200, '', []);
         exchange.end(await bodyOf(exchange));
       },
@@ -181,14 +182,25 @@ describe('a body over HTTP/2', () => {
     expect(order).toEqual(['100', 'head']);
   });
 
-  test('that is refused is not asked for', async () => {
-    const { client } = world({ serve: (exchange) => exchange.respond(403, '', [], 'no') });
+  const unwanted: [why: string, status: number, serve: (exchange: Exchange) => void][] = [
+    ['refused', 403, (exchange) => exchange.respond(403, '', [], 'no')],
+    [
+      'not read, though the answer comes in pieces,',
+      200,
+      (exchange) => {
+        exchange.begin(200, '', []);
+        exchange.end('without it');
+      },
+    ],
+  ];
+  test.each(unwanted)('that is %s is not asked for', async (_, status, serve) => {
+    const { client } = world({ serve });
     const stream = send(client, { ':method': 'POST', expect: '100-continue' }, null);
     let isAsked = false;
     stream.on('continue', () => {
       isAsked = true;
     });
-    expect((await answerOf(stream)).status).toBe(403);
+    expect((await answerOf(stream)).status).toBe(status);
     expect(isAsked).toBe(false);
   });
 

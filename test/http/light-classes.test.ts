@@ -192,7 +192,9 @@ describe('a light request', () => {
       return piece === undefined ? null : Buffer.from(piece);
     };
     const exchange = new FakeExchange({ method: 'POST' });
-    Object.defineProperty(exchange, 'body', { value: { whole: null, next, trailers: [] } satisfies RequestBody });
+    Object.defineProperty(exchange, 'body', {
+      value: { whole: null, next, claim() {}, trailers: [] } satisfies RequestBody,
+    });
     const request = light({}, exchange);
     const reader = request.body?.getReader();
     await new Promise(setImmediate);

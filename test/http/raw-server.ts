@@ -168,7 +168,7 @@ class RawConnection {
       hasWholeBody: true,
       sendContinue: () => void socket.write('HTTP/1.1 100 Continue\r\n\r\n'),
       leaveContinue: () => {},
-      body: { whole, next: async () => null, trailers: [] },
+      body: { whole, next: async () => null, claim() {}, trailers: [] },
       remoteAddress: socket.remoteAddress ?? '',
       remotePort: socket.remotePort ?? 0,
       writeRaw: (data, encoding = 'latin1') => socket.write(data as string, encoding),

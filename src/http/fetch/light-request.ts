@@ -182,6 +182,7 @@ function bytesOf(piece: Uint8Array): Uint8Array<ArrayBuffer> {
 /** The client is read on as the stream is. */
 function streamOf({ body }: Exchange): ReadableStream {
   if (body.whole !== null) return new Blob([bytesOf(body.whole)]).stream() as ReadableStream;
+  body.claim();
   return new ReadableStream(
     {
       async pull(controller) {

@@ -157,8 +157,8 @@ export class Http2Exchange implements Exchange {
     const declared = lengthToBegin(status, fields);
     this.#length = declared === -1 || this.#hasNoBody ? null : new LengthCount(declared);
     const headers = answerHeaders(status, fields, declared);
-    // What the answer is made of may be the body, as with HTTP/1: behind the head nobody would ask for it.
-    if (mayNeedBody(status)) this.#letSend();
+    // The answer may be made of the body, as with HTTP/1: behind the head nobody would ask for it.
+    if (mayNeedBody(status) && this.#streamed?.isClaimed === true) this.#letSend();
     const waitForTrailers = !this.#hasNoBody && declared === -1;
     if (waitForTrailers) this.#stream.once('wantTrailers', () => this.#sendTrailers());
     this.#sendHead(headers, { endStream: this.#hasNoBody, waitForTrailers });

@@ -18,6 +18,7 @@ const noTrailers: readonly string[] = [];
 
 export class StreamBody implements RequestBody {
   readonly whole = null;
+  isClaimed = false;
   trailers: readonly string[] = noTrailers;
   readonly #stream: ServerHttp2Stream;
   readonly #bodyLimit: number;
@@ -57,7 +58,12 @@ export class StreamBody implements RequestBody {
     return this.#waiting !== undefined;
   }
 
+  claim(): void {
+    this.isClaimed = true;
+  }
+
   next(): Promise<Buffer | null> {
+    this.isClaimed = true;
     const piece = this.#rescued.shift();
     if (piece !== undefined) return Promise.resolve(piece);
     if (this.#isComplete) return Promise.resolve(null);
