@@ -20,7 +20,16 @@ export type Question =
   | { readonly ask: 'presence'; readonly key: string }
   | { readonly ask: 'jobs'; readonly call: JobCall };
 
-type JobMethod = 'enqueue' | 'enqueueMany' | 'schedule' | 'unschedule' | 'dead' | 'retry' | 'remove' | 'counts';
+type JobMethod =
+  | 'enqueue'
+  | 'enqueueMany'
+  | 'schedule'
+  | 'unschedule'
+  | 'find'
+  | 'dead'
+  | 'retry'
+  | 'remove'
+  | 'counts';
 /** A call of the queue of durable jobs. */
 export type JobCall = {
   [M in JobMethod]: { readonly method: M; readonly args: Parameters<JobQueue[M]> };
@@ -39,6 +48,18 @@ export interface DeadJob extends Omit<JobInfo, 'state' | 'data'> {
   readonly data?: unknown;
   /** The beginning of the JSON of such data. */
   readonly dataStart?: string;
+}
+
+/** A job as an operator asks for it by its id: texts are cut where they are very long. */
+export interface ShownJob extends Omit<JobInfo, 'data' | 'result'> {
+  /** Missing: its JSON is long. */
+  readonly data?: unknown;
+  /** The beginning of the JSON of such data. */
+  readonly dataStart?: string;
+  /** Missing: it has none, or its JSON is long. */
+  readonly result?: unknown;
+  /** The beginning of the JSON of such a result. */
+  readonly resultStart?: string;
 }
 
 /** A handler that a task worker has for jobs of that name. */
@@ -131,7 +152,7 @@ export type ToMaster =
   | { readonly say: 'presentChanges'; readonly changes: readonly PresentChange[] }
   /** A new broker process asks for a page of that copy, as it is when the first one is asked for. Answered by a `PresentPage`. */
   | { readonly say: 'presentBefore'; readonly id: number; readonly page: number }
-  /** To `reloadNode`, `countJobs`, `deadJobs`, `retryJob` and `removeJob`. */
+  /** To `reloadNode`, and to what operators want of jobs. */
   | Answer;
 
 export type FromMaster =
@@ -139,6 +160,8 @@ export type FromMaster =
   | { readonly say: 'reloadNode'; readonly id: number; readonly node: string; readonly timeoutMs: number }
   /** An operator wants the counts of now: `NamedCounts[]`. */
   | { readonly say: 'countJobs'; readonly id: number }
+  /** An operator wants to see a job: `ShownJob`; undefined where there is none. */
+  | { readonly say: 'findJob'; readonly id: number; readonly job: string }
   /** An operator wants a page of dead jobs, `DeadJob[]`: a short one, for it becomes one control message of 1 MiB at most. */
   | { readonly say: 'deadJobs'; readonly id: number; readonly name: string; readonly page: JobPage }
   /** An operator wants a dead job to run again. */

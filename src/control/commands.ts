@@ -115,6 +115,13 @@ export const commands = {
     takes: {},
     run: (server) => server.countJobs(),
   },
+  findJob: {
+    help: 'A durable job, with where it stands and, if it is done, what its handler has returned; null: there is none.',
+    changes: false,
+    takes: { id: anyText() },
+    required: ['id'],
+    run: (server, { id }) => server.findJob(id as string),
+  },
   deadJobs: {
     help: 'Durable jobs of a name that failed for the last time, newest first, page by page.',
     changes: false,

@@ -120,6 +120,30 @@ export interface DeadJob {
   readonly dataStart?: string;
 }
 
+/** A job that is asked for by its id. Times are Unix time in ms. */
+export interface ShownJob {
+  readonly id: string;
+  readonly name: string;
+  readonly state: 'waiting' | 'delayed' | 'running' | 'done' | 'dead';
+  readonly attemptsMade: number;
+  /** Most it may have. */
+  readonly attempts: number;
+  readonly enqueuedAt: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** Why the newest attempt that has ended failed. */
+  readonly reason?: string;
+  readonly stack?: string;
+  /** As it was enqueued, where its JSON has at most 50,000 characters. */
+  readonly data?: unknown;
+  /** Of longer data: the first 50,000 characters of its JSON. */
+  readonly dataStart?: string;
+  /** Of a job that is done: what its handler has returned, where its JSON has at most 50,000 characters. */
+  readonly result?: unknown;
+  /** Of a longer result: the first 50,000 characters of its JSON. */
+  readonly resultStart?: string;
+}
+
 /** Of one page: it comes to the master as one control message, which has 1 MiB at most. */
 export const MOST_DEAD_JOBS = 50;
 
@@ -159,6 +183,8 @@ export interface ClusterControl {
 export interface JobControl {
   /** Counts now: the names that this node takes or has enqueued since its broker process started, 100 at most. */
   count(): Promise<readonly NamedJobs[]>;
+  /** undefined: the engine does not have it (any more). */
+  find(job: string): Promise<ShownJob | undefined>;
   /** Newest first. @param limit at most `MOST_DEAD_JOBS` */
   dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** Runs a dead job again, with all its attempts. Rejects with ERR_JOB_NOT_DEAD too. */
@@ -283,6 +309,8 @@ export interface Controlled {
   reloadNodes(): Promise<NodesReload>;
   /** As `JobControl.count`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   countJobs(): Promise<readonly NamedJobs[]>;
+  /** As `JobControl.find`, null for undefined. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  findJob(job: string): Promise<ShownJob | null>;
   /** As `JobControl.dead`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** As `JobControl.retry`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */

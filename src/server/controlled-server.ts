@@ -17,6 +17,7 @@ import type {
   RoomReport,
   ServerState,
   ServerStatus,
+  ShownJob,
   TakenProfile,
   Traffic,
 } from '../control/controlled.js';
@@ -243,6 +244,10 @@ export class ControlledServer implements Controlled {
 
   async countJobs(): Promise<readonly NamedJobs[]> {
     return this.#jobs('jobs').count();
+  }
+
+  async findJob(job: string): Promise<ShownJob | null> {
+    return (await this.#jobs('findJob').find(job)) ?? null;
   }
 
   async deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]> {

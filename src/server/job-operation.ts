@@ -1,7 +1,7 @@
 /** Durable jobs as operators see and order them. Runs in the master, which asks the broker process. */
 import type { Answer, FromMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
-import type { DeadJob, JobControl, NamedJobs } from '../control/controlled.js';
+import type { DeadJob, JobControl, NamedJobs, ShownJob } from '../control/controlled.js';
 import { ServerError } from '../errors/index.js';
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
@@ -37,6 +37,10 @@ export class JobOperation implements JobControl {
 
   async count(): Promise<readonly NamedJobs[]> {
     return (await this.#ask((id) => ({ say: 'countJobs', id }))) as readonly NamedJobs[];
+  }
+
+  async find(job: string): Promise<ShownJob | undefined> {
+    return (await this.#ask((id) => ({ say: 'findJob', id, job }))) as ShownJob | undefined;
   }
 
   async dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]> {

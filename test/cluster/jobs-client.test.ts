@@ -89,6 +89,7 @@ describe('a call', () => {
     await jobs.enqueueMany([{ name: 'mail', data: [1] }]);
     await jobs.schedule('nightly', { cron: '0 3 * * *' }, { name: 'clean', data: null });
     await jobs.unschedule('clean', 'nightly');
+    await jobs.find('mail:x');
     await jobs.dead('mail');
     await jobs.retry('mail:x');
     await jobs.remove('mail:x');
@@ -98,6 +99,7 @@ describe('a call', () => {
       { method: 'enqueueMany', args: [[{ name: 'mail', data: [1] }]] },
       { method: 'schedule', args: ['nightly', { cron: '0 3 * * *' }, { name: 'clean', data: null }] },
       { method: 'unschedule', args: ['clean', 'nightly'] },
+      { method: 'find', args: ['mail:x'] },
       { method: 'dead', args: ['mail', {}] },
       { method: 'retry', args: ['mail:x'] },
       { method: 'remove', args: ['mail:x'] },
@@ -170,6 +172,7 @@ describe('a call', () => {
       () => jobs.dead('mail', { limit: 0 }),
       () => jobs.retry('mail'),
       () => jobs.remove('mail'),
+      () => jobs.find('mail'),
       () => jobs.unschedule('mail', ''),
     ];
     for (const call of calls) {

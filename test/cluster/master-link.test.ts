@@ -64,11 +64,13 @@ it('tells why this node has not joined before it tells that it was tried', () =>
 describe('what operators want of durable jobs', () => {
   const info = { name: 'mail', state: 'dead', attempts: 3, attemptsMade: 3, enqueuedAt: 1, startedAt: 2, endedAt: 3 };
   const calls: unknown[] = [];
+  let found: object | undefined;
   const ask = async (message: object): Promise<unknown> => {
     const jobs = {
       count: async () => [{ name: 'mail' }],
       answer: async (call: { method: string; args: unknown[] }) => {
         calls.push(call);
+        if (call.method === 'find') return found;
         if (call.method === 'retry') throw new ServerError('ERR_JOB_NOT_DEAD', { id: String(call.args[0]) });
         return [
           { ...info, id: 'mail:1', data: { to: 'x'.repeat(2000) }, reason: 'y'.repeat(2000), stack: 'z'.repeat(2000) },
@@ -103,6 +105,16 @@ describe('what operators want of durable jobs', () => {
         { id: 'mail:2', name, attempts, attemptsMade, enqueuedAt, endedAt, data: null },
       ],
     });
+  });
+
+  it('is one job, whose data and result are cut where they are very long', async () => {
+    found = { ...info, id: 'mail:1', state: 'done', data: { to: 'x' }, result: 'y'.repeat(60_000) };
+    const answered = await ask({ say: 'findJob', job: 'mail:1' });
+    expect(calls.at(-1)).toEqual({ method: 'find', args: ['mail:1'] });
+    const value = { ...info, id: 'mail:1', state: 'done', data: { to: 'x' }, resultStart: `"${'y'.repeat(49_999)}…` };
+    expect(answered).toEqual({ say: 'answer', id: 6, value });
+    found = undefined;
+    expect(await ask({ say: 'findJob', job: 'mail:2' })).toEqual({ say: 'answer', id: 6, value: undefined });
   });
 
   it('fails as the queue says', async () => {

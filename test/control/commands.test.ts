@@ -45,6 +45,7 @@ describe('a command', () => {
     ['reload', { allNodes: true, tasksOnly: false }, ['reloadNodes']],
     ['nodes', {}, ['nodes']],
     ['jobs', {}, ['countJobs']],
+    ['findJob', { id: 'mail:7' }, ['findJob', 'mail:7']],
     ['deadJobs', { name: 'mail' }, ['deadJobs', 'mail', 0, 50]],
     ['deadJobs', { name: 'mail', offset: 7, count: 1 }, ['deadJobs', 'mail', 7, 1]],
     ['retryJob', { id: 'mail:7' }, ['retryJob', 'mail:7']],
@@ -213,7 +214,7 @@ describe('the list of commands', () => {
     const looks = Object.keys(commands).filter((name) => !table.changes(name));
     expect(looks).toEqual([
       ...['status', 'stats', 'workers', 'metrics', 'connections', 'rooms', 'history', 'log', 'ends', 'objects'],
-      ...['nodes', 'jobs', 'deadJobs', 'settings'],
+      ...['nodes', 'jobs', 'findJob', 'deadJobs', 'settings'],
     ]);
     expect(['commands', 'greet', 'unknown'].map((name) => table.changes(name))).toEqual([false, true, true]);
   });

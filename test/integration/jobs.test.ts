@@ -179,6 +179,8 @@ describe('a job', () => {
     expect(await node.begun(id('one'))).toMatchObject({ attempt: 1, node: 'a', role: 'task' });
     await node.counted({ done: 1, waiting: 0, running: 0, dead: 0 });
     expect(JSON.parse((await kept('one', 'returnvalue')) ?? '')).toEqual({ n: [1, null] });
+    expect(await node.ask('find', id('one'))).toMatchObject({ state: 'done', result: { n: [1, null] } });
+    expect(await node.ask('find', id('unknown'))).toBe(null);
   });
 
   test('is enqueued once under the same id, and many at once in one call', async () => {
@@ -403,6 +405,11 @@ describe('an operator', () => {
     const { status } = JSON.parse((await tswoole(node.server, 'status', '--json')).out) as { status: ServerStatus };
     const metrics = await (await fetch(`${status.admin}/metrics`)).text();
     expect(metrics).toMatch(/^tswoole_cluster_jobs_queued\{name="work",state="dead"\} 2$/m);
+
+    const shown = await tswoole(node.server, 'jobs', 'show', id('first'));
+    expect(shown.out).toMatch(/^state +dead\n(.+\n)+reason +not at attempt 1\n\nError: not at attempt 1\n {4}at /m);
+    const none = await tswoole(node.server, 'jobs', 'show', id('unknown'));
+    expect(none).toMatchObject({ code: 1, err: expect.stringContaining(`no job "${id('unknown')}"`) });
 
     expect(await tswoole(node.server, 'jobs', 'retry', '--all', 'work')).toMatchObject({
       code: 0,

@@ -112,6 +112,10 @@ describe('durable jobs', () => {
     expect(await counted).toEqual([mail]);
     expect(await dead).toEqual(['a job']);
     expect(await retried).toMatchObject({ code: 'ERR_JOB_NOT_DEAD' });
+    const found = made.jobs.find('mail:3');
+    expect(said.at(-1)).toMatchObject({ say: 'findJob', job: 'mail:3' });
+    made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id });
+    expect(await found).toBe(undefined);
     const removed = made.jobs.remove('mail:2');
     expect(said.at(-1)).toMatchObject({ say: 'removeJob', job: 'mail:2' });
     made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: true });

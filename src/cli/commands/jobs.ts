@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
-import { type DeadJob, MOST_DEAD_JOBS, type NamedJobs } from '../../control/controlled.js';
+import { type DeadJob, MOST_DEAD_JOBS, type NamedJobs, type ShownJob } from '../../control/controlled.js';
+import { describeDead, describeJob, describeJobs } from '../describe-jobs.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { type Asked, ask } from '../servers.js';
 import { choiceOf, failWith, type TargetFlags, withTarget } from '../target.js';
-import { count, print, printJson, table, visible } from '../terminal.js';
+import { count, print, printJson, visible } from '../terminal.js';
 
 interface DeadFlags extends TargetFlags {
   readonly offset: number;
@@ -25,6 +26,23 @@ export function addJobs(program: Command): void {
       const all = await ask(choiceOf(flags, server), ({ call }) => call<NamedJobs[]>('jobs', {}, CALL_MS));
       if (flags.json === true) printJson(all);
       else print(describeJobs(all));
+    });
+
+  withTarget(jobs.command('show'))
+    .summary('one job: where it stands, and its result if it is done')
+    .argument('<id>', 'NAME:ID, as enqueue gives it')
+    .argument('[server]', 'name or pid')
+    .option('--json', 'for programs')
+    .action(async (id: string, server: string | undefined, flags: TargetFlags & { json?: boolean }) => {
+      const job = await ask(choiceOf(flags, server), ({ call }) => call<ShownJob | null>('findJob', { id }, CALL_MS));
+      if (job === null) {
+        throw new CliError(
+          ExitCode.failed,
+          `There is no job "${visible(id)}", or the engine does not keep it any more.`,
+        );
+      }
+      if (flags.json === true) printJson(job);
+      else print(describeJob(job));
     });
 
   withTarget(jobs.command('dead'))
@@ -102,26 +120,4 @@ async function idsOf({ call }: Asked, name: string): Promise<readonly string[]> 
     for (const { id } of page) ids.add(id);
     if (page.length < MOST_DEAD_JOBS) return [...ids];
   }
-}
-
-function describeJobs(all: readonly NamedJobs[]): string {
-  if (all.length === 0) return 'This node takes no jobs, and has enqueued none since its broker process started.';
-  const head = ['NAME', 'WAITING', 'DELAYED', 'RUNNING', 'DONE', 'DEAD', ''];
-  const rows = all.map(({ name, isWorked, waiting, delayed, running, done, dead }) => [
-    visible(name),
-    ...[waiting, delayed, running, done, dead].map(count),
-    isWorked ? '' : 'not taken here',
-  ]);
-  return table(head, rows);
-}
-
-function describeDead(name: string, page: readonly DeadJob[]): string {
-  if (page.length === 0) return `No job "${visible(name)}" is dead.`;
-  const rows = page.map(({ id, attemptsMade, endedAt, reason = '' }) => [
-    visible(id),
-    attemptsMade,
-    endedAt === undefined ? '' : new Date(endedAt).toISOString(),
-    visible(reason),
-  ]);
-  return table(['ID', 'ATTEMPTS', 'ENDED', 'REASON'], rows);
 }

@@ -7,13 +7,13 @@ import type { ClusterRecord } from '../../memory/cluster-record.js';
 import { monotonicMs } from '../../util/clock.js';
 import { pause } from '../../util/pause.js';
 import type { JobInfo } from '../jobs/queue.js';
-import type { DeadJob, FromMaster, PresentChange, PresentPage, ToMaster } from '../messages.js';
+import type { DeadJob, FromMaster, PresentChange, PresentPage, ShownJob, ToMaster } from '../messages.js';
 import { Questions } from '../questions.js';
 import type { Broker } from './broker.js';
-import { toDeadJob } from './dead-job.js';
 import { packValue } from './node-messages.js';
 import type { PresentMaster } from './present.js';
 import { Reporter } from './reporter.js';
+import { toDeadJob, toShownJob } from './shown-job.js';
 
 export interface MasterLinkParts {
   readonly self: string;
@@ -102,6 +102,8 @@ export class MasterLink implements PresentMaster {
         return this.#askToReload(question.node, question.timeoutMs);
       case 'countJobs':
         return jobs?.count();
+      case 'findJob':
+        return this.#findJob(question.job);
       case 'deadJobs':
         return this.#deadJobs(question);
       case 'retryJob':
@@ -109,6 +111,11 @@ export class MasterLink implements PresentMaster {
       case 'removeJob':
         return jobs?.answer({ method: 'remove', args: [question.job] });
     }
+  }
+
+  async #findJob(id: string): Promise<ShownJob | undefined> {
+    const job = (await this.#broker.jobs?.answer({ method: 'find', args: [id] })) as JobInfo | undefined;
+    return job && toShownJob(job);
   }
 
   async #deadJobs({ name, page }: Extract<MasterQuestion, { say: 'deadJobs' }>): Promise<DeadJob[]> {
@@ -176,6 +183,7 @@ type MasterQuestion = Exclude<FromMaster, { say: 'ofMaster' }>;
 const ofMaster: readonly string[] = [
   'reloadNode',
   'countJobs',
+  'findJob',
   'deadJobs',
   'retryJob',
   'removeJob',

@@ -125,6 +125,15 @@ export class Jobs {
     return (await this.#ask({ method: 'unschedule', args: [name, key] })) as boolean;
   }
 
+  /**
+   * One job: where it stands, and what its handler has returned if it is done.
+   * @returns undefined: the engine does not have it, or not any more (`keep`)
+   */
+  async find(id: JobId): Promise<JobInfo | undefined> {
+    fromJobId(id);
+    return (await this.#ask({ method: 'find', args: [id] })) as JobInfo | undefined;
+  }
+
   /** Jobs whose last attempt has failed, newest first. */
   async dead(name: string, page: JobPage = {}): Promise<JobInfo[]> {
     checkName('name', name);

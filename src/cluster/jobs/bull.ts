@@ -5,6 +5,7 @@ import { importModule } from '../../util/import-module.js';
 import { FOR_JOBS, loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
 import { type Bull, down, type Engine, type EngineOptions, type EngineState, type Unlock, whyOf } from './engine.js';
+import { findJob } from './find-job.js';
 import { checkJobData, type DataLimits } from './job-data.js';
 import { checkName, fromJobId, newEngineId, toEngineId, toEngineKey, toJobId } from './job-id.js';
 import { toJobCounts, toJobInfo } from './job-info.js';
@@ -143,6 +144,11 @@ class BullJobQueue implements Jobs.JobQueue {
       throw error;
     }
     return worker;
+  }
+
+  async find(id: Jobs.JobId): Promise<Jobs.JobInfo | undefined> {
+    const { name, engineId } = fromJobId(id);
+    return await this.#ask(() => findJob(this.#queue(name), engineId));
   }
 
   async dead(name: string, page: Jobs.JobPage = {}): Promise<Jobs.JobInfo[]> {

@@ -140,9 +140,11 @@ export interface JobInfo {
   readonly enqueuedAt: number;
   /** When its last run began; missing: it has not run. */
   readonly startedAt?: number;
-  /** When its last run ended; missing: it has not. */
+  /** When it was done or dead; missing: it is not. */
   readonly endedAt?: number;
-  /** Why the last run failed. */
+  /** Of jobs that are done: what the handler has returned, by way of JSON; null: nothing. Missing in all other states. */
+  readonly result?: unknown;
+  /** Why the newest run that has ended failed; missing where it is done. */
   readonly reason?: string;
   /** Where: the stack of its error, at most 8,192 characters. */
   readonly stack?: string;
@@ -206,6 +208,8 @@ export interface JobQueue {
   /** Whether there was one. The run under way goes on. */
   unschedule(name: string, key: string): Promise<boolean>;
   work(name: string, run: RunJob, options: WorkOptions): Promise<JobWorker>;
+  /** Where a job stands; undefined: the engine does not have it (any more). */
+  find(id: JobId): Promise<JobInfo | undefined>;
   /** Jobs that failed for the last time. */
   dead(name: string, page?: JobPage): Promise<JobInfo[]>;
   /** Runs a dead job again, with all its attempts. ERR_JOB_NOT_DEAD when it is not there or not dead. */

@@ -1,0 +1,34 @@
+/** Jobs as operators get them: each text of one may be a MiB, and an answer is one control message of 1 MiB at most. */
+import type { JobInfo } from '../jobs/queue.js';
+import type { DeadJob, ShownJob } from '../messages.js';
+
+/** Of those of a page: of JSON, of a message and of a stack, in characters. */
+const MOST_OF_DATA = 500;
+const MOST_OF_REASON = 1000;
+const MOST_OF_STACK = 1500;
+/** Of one that is asked for by its id, of the JSON of its data and of its result. Its reason and stack are bounded by the engine. */
+const MOST_OF_ONE = 50_000;
+
+export function toDeadJob({ state: _, data, reason, stack, ...job }: JobInfo): DeadJob {
+  return {
+    ...job,
+    ...(reason !== undefined && { reason: shortened(reason, MOST_OF_REASON) }),
+    ...(stack !== undefined && { stack: shortened(stack, MOST_OF_STACK) }),
+    ...shortenedJson('data', data, MOST_OF_DATA),
+  };
+}
+
+export function toShownJob({ data, result, ...job }: JobInfo): ShownJob {
+  return {
+    ...job,
+    ...shortenedJson('data', data, MOST_OF_ONE),
+    ...(result !== undefined && shortenedJson('result', result, MOST_OF_ONE)),
+  };
+}
+
+function shortenedJson(field: 'data' | 'result', value: unknown, most: number): object {
+  const json = JSON.stringify(value) ?? '';
+  return json.length > most ? { [`${field}Start`]: shortened(json, most) } : { [field]: value };
+}
+
+const shortened = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}…` : text);

@@ -1,0 +1,69 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ExitCode } from '../../src/cli/exit.js';
+import type { ShownJob } from '../../src/control/controlled.js';
+import { CliWorld } from '../helpers/cli-world.js';
+
+let world: CliWorld;
+beforeEach(() => {
+  world = new CliWorld();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await world.end();
+});
+
+const at = 1_700_000_000_000;
+
+describe('tswoole jobs show', () => {
+  const waiting: ShownJob = {
+    ...{ id: 'mail:1', name: 'mail', state: 'waiting', attempts: 5, attemptsMade: 0, enqueuedAt: at },
+    data: { to: 'x\u2028' },
+  };
+  const serve = (job: ShownJob | null): Promise<void> => world.serve({ findJob: async () => job });
+
+  it('shows where a job stands, and escapes what a terminal would act on', async () => {
+    await serve(waiting);
+    const lines = [
+      'id        mail:1',
+      'state     waiting',
+      'failed    0 of 5 attempts',
+      'enqueued  2023-11-14T22:13:20.000Z',
+      'data      {"to":"x\\u{2028}"}',
+    ];
+    for (const words of [['mail:1'], ['mail:1', 'web']]) {
+      expect((await world.run('jobs', 'show', ...words)).out.trimEnd().split('\n')).toEqual(lines);
+    }
+    expect(JSON.parse((await world.run('jobs', 'show', 'mail:1', '--json')).out)).toEqual(waiting);
+  });
+
+  it('shows the result of one that is done, and reason and stack of one that is dead', async () => {
+    await serve({ ...waiting, state: 'done', startedAt: at, endedAt: at + 1, result: { n: null } });
+    const done = (await world.run('jobs', 'show', 'mail:1')).out;
+    expect(done).toMatch(/^ended {5}2023-11-14T22:13:20\.001Z$/m);
+    expect(done).toMatch(/^result {4}\{"n":null\}$/m);
+    await serve({
+      ...waiting,
+      state: 'dead',
+      reason: 'no\u001b route',
+      stack: 'Error: no\n    at x\u001b',
+      data: null,
+    });
+    const dead = (await world.run('jobs', 'show', 'mail:1')).out;
+    expect(dead).toMatch(/^reason {4}no\\u\{1b\} route\n\nError: no\n {4}at x\\u\{1b\}\n$/m);
+  });
+
+  it('shows the beginnings of long data and results', async () => {
+    const { data: _, ...job } = waiting;
+    await serve({ ...job, state: 'done', dataStart: '{"to":"x…', resultStart: '[1,1…' });
+    const { out } = await world.run('jobs', 'show', 'mail:1');
+    expect(out).toMatch(/^data {6}\{"to":"x…\nresult {4}\[1,1…$/m);
+  });
+
+  it('fails where there is none', async () => {
+    await serve(null);
+    for (const words of [[], ['--json']]) {
+      const { failure, out } = await world.run('jobs', 'show', 'mail:\u001b1', ...words);
+      expect([failure, out]).toEqual([[ExitCode.failed, expect.stringContaining('no job "mail:\\u{1b}1"')], '']);
+    }
+  });
+});

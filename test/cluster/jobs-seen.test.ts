@@ -1,0 +1,104 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { JobQueue, RunJob } from '../../src/cluster/jobs/queue.js';
+import { deferred } from '../../src/util/deferred.js';
+import { eventually } from '../helpers/eventually.js';
+import { JobQueues } from '../helpers/job-queues.js';
+import { hasPostgres, startPostgres } from '../helpers/postgres.js';
+import { hasRedis, startRedis } from '../helpers/redis.js';
+
+const engines = [
+  { engine: 'Redis', isHere: hasRedis, start: startRedis },
+  { engine: 'PostgreSQL', isHere: hasPostgres, start: startPostgres },
+];
+
+describe.each(engines.filter(({ isHere }) => !isHere))('what is seen of durable jobs on $engine', () => {
+  it.skip('its server is not installed', () => {});
+});
+
+/** Each test has a queue of its own, so that none sees another's jobs. */
+describe.each(engines.filter(({ isHere }) => isHere))('what is seen of durable jobs on $engine', ({ start }) => {
+  const queues = new JobQueues();
+  let engine: Awaited<ReturnType<typeof start>>;
+  let name: string;
+  let count = 0;
+  let queue: JobQueue;
+
+  beforeAll(async () => {
+    engine = await start();
+  });
+  afterEach(() => queues.close());
+  afterAll(() => engine.stop());
+
+  const test = (title: string, body: () => Promise<void>) =>
+    it(title, async () => {
+      name = `q${count++}`;
+      queue = await queues.open({ url: engine.url });
+      await body();
+    });
+
+  test('a job is found where it waits, is delayed, runs, is done with its result, or dead with its reason', async () => {
+    const ended = deferred<void>();
+    const run: RunJob = async ({ data, attempt }) => {
+      if (data === 'dead' || attempt === 1) throw new Error(`no at ${attempt}`);
+      await ended.promise;
+      return { n: [1, null] };
+    };
+    const id = await queue.enqueue(name, 'done', { id: 'a:b', attempts: 2, priority: 3 });
+    const later = await queue.enqueue(name, 'later', { delayMs: 3_600_000 });
+    const before = await queue.find(id);
+    expect(before).toEqual({
+      ...{ id, name, state: 'waiting', data: 'done', attemptsMade: 0, attempts: 2 },
+      enqueuedAt: expect.any(Number),
+    });
+    expect(await queue.find(later)).toMatchObject({ state: 'delayed', data: 'later' });
+
+    const dead = await queue.enqueue(name, 'dead', { id: 'dead' });
+    await queue.work(name, run, { concurrency: 1 });
+    await eventually(async () => expect(await queue.find(id)).toMatchObject({ state: 'running', attemptsMade: 1 }));
+    const running = await queue.find(id);
+    expect(running).toMatchObject({ startedAt: expect.any(Number), reason: 'no at 1' });
+    expect(running).not.toHaveProperty('endedAt');
+    expect(running).not.toHaveProperty('result');
+    ended.resolve();
+    await eventually(async () => expect(await queue.find(id)).toMatchObject({ state: 'done' }));
+    expect(await queue.find(id)).toEqual({
+      ...{ id, name, state: 'done', data: 'done', attemptsMade: 2, attempts: 2, result: { n: [1, null] } },
+      ...{ enqueuedAt: before?.enqueuedAt, startedAt: expect.any(Number), endedAt: expect.any(Number) },
+    });
+    await eventually(async () => expect(await queue.find(dead)).toMatchObject({ state: 'dead', reason: 'no at 1' }));
+    expect(await queue.find(dead)).toEqual((await queue.dead(name))[0]);
+  });
+
+  test('results of every kind are those that the handlers have returned; nothing is null', async () => {
+    const results = [0, '', false, null, undefined, 'text', [], {}, '{"a":1}', 1e21];
+    await queue.work(name, async ({ data }) => results[data as number], { concurrency: 1 });
+    const ids = await queue.enqueueMany(results.map((_, data) => ({ name, data })));
+    await eventually(async () => expect(await queue.counts(name)).toMatchObject({ done: results.length }));
+    const found = await Promise.all(ids.map((id) => queue.find(id)));
+    expect(found.map((job) => job?.result)).toEqual(results.map((result) => result ?? null));
+  });
+
+  test('a job that there is not, or not any more, is not found; a wrong id is refused', async () => {
+    expect(await queue.find(`${name}:nowhere`)).toBe(undefined);
+    await queue.work(name, async () => 'gone', { concurrency: 1 });
+    const id = await queue.enqueue(name, 0, { keep: { done: 0 } });
+    await eventually(async () => expect(await queue.find(id)).toBe(undefined));
+    const removed = await queue.enqueue(name, 0, { delayMs: 60_000 });
+    await queue.remove(removed);
+    expect(await queue.find(removed)).toBe(undefined);
+    for (const wrong of ['no colon', ':x', 'a b:x', `${name}:`]) {
+      await expect(queue.find(wrong)).rejects.toMatchObject({ code: 'ERR_JOB_OPTION' });
+    }
+  });
+
+  test('a job that is retried has lost what it had as a dead one', async () => {
+    const id = await queue.enqueue(name, 0);
+    const worker = await queue.work(name, () => Promise.reject(new Error('no')), { concurrency: 1 });
+    await eventually(async () => expect(await queue.find(id)).toMatchObject({ state: 'dead' }));
+    await worker.close(0);
+    await queue.retry(id);
+    const found = await queue.find(id);
+    expect(found).toMatchObject({ state: 'waiting', attemptsMade: 0 });
+    expect(found).not.toHaveProperty('endedAt');
+  });
+});
