@@ -1,5 +1,5 @@
 /** Durable jobs, as the terminal shows them. */
-import type { DeadJob, NamedJobs, ShownJob } from '../control/controlled.js';
+import type { DeadJob, NamedJobs, ShownJob, ShownSchedule } from '../control/controlled.js';
 import { count, list, table, visible } from './terminal.js';
 
 export function describeJobs(all: readonly NamedJobs[]): string {
@@ -41,6 +41,25 @@ export function describeJob(job: ShownJob): string {
   const told = entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, visible(value)] as const]));
   const stackLines = stack === undefined ? [] : ['', ...stack.split('\n').map(visible)];
   return [list(told), ...stackLines].join('\n');
+}
+
+/** Of data, in a table. */
+const MOST_OF_DATA = 60;
+
+export function describeSchedules(name: string, page: readonly ShownSchedule[]): string {
+  if (page.length === 0) return `There are no schedules of the jobs "${visible(name)}".`;
+  const rows = page.map(({ key, rule, nextAt, data, dataStart = JSON.stringify(data) }) => [
+    visible(key),
+    visible(ruleOf(rule)),
+    new Date(nextAt).toISOString(),
+    visible(dataStart.length > MOST_OF_DATA ? `${dataStart.slice(0, MOST_OF_DATA)}…` : dataStart),
+  ]);
+  return table(['KEY', 'RULE', 'NEXT', 'DATA'], rows);
+}
+
+function ruleOf(rule: ShownSchedule['rule']): string {
+  if ('everyMs' in rule) return `every ${rule.everyMs} ms`;
+  return rule.tz === undefined ? rule.cron : `${rule.cron} (${rule.tz})`;
 }
 
 function timeOf(at: number | undefined): string | undefined {

@@ -4,7 +4,7 @@
  */
 import type { SerializedError } from '../errors/index.js';
 import type { DriverState, NodeInfo } from './driver.js';
-import type { JobCounts, JobInfo, JobPage, JobQueue, WorkOptions } from './jobs/queue.js';
+import type { JobCounts, JobInfo, JobPage, JobQueue, JobSchedule, WorkOptions } from './jobs/queue.js';
 
 /** Answers a question by its number. */
 export type Answer =
@@ -25,6 +25,7 @@ type JobMethod =
   | 'enqueueMany'
   | 'schedule'
   | 'unschedule'
+  | 'schedules'
   | 'find'
   | 'dead'
   | 'retry'
@@ -60,6 +61,14 @@ export interface ShownJob extends Omit<JobInfo, 'data' | 'result'> {
   readonly result?: unknown;
   /** The beginning of the JSON of such a result. */
   readonly resultStart?: string;
+}
+
+/** A schedule as an operator sees it: long texts are cut, also a rule. */
+export interface ShownSchedule extends Omit<JobSchedule, 'data'> {
+  /** Missing: its JSON is long. */
+  readonly data?: unknown;
+  /** The beginning of the JSON of such data. */
+  readonly dataStart?: string;
 }
 
 /** A handler that a task worker has for jobs of that name. */
@@ -166,6 +175,10 @@ export type FromMaster =
   | { readonly say: 'deadJobs'; readonly id: number; readonly name: string; readonly page: JobPage }
   /** An operator wants a dead job to run again. */
   | { readonly say: 'retryJob'; readonly id: number; readonly job: string }
+  /** An operator wants a page of the schedules of a name, `ShownSchedule[]`: a short one, as of dead jobs. */
+  | { readonly say: 'jobSchedules'; readonly id: number; readonly name: string; readonly page: JobPage }
+  /** An operator wants a schedule ended. The answer: whether there was one. */
+  | { readonly say: 'unschedule'; readonly id: number; readonly name: string; readonly key: string }
   /** An operator wants a job gone. The answer: whether there was one. */
   | { readonly say: 'removeJob'; readonly id: number; readonly job: string }
   /** To `reload` and `presentBefore`. */

@@ -120,6 +120,25 @@ export interface DeadJob {
   readonly dataStart?: string;
 }
 
+/** Enqueues a job at each tick. */
+export interface ShownSchedule {
+  readonly key: string;
+  readonly name: string;
+  /** As it was given; of a cron rule the first 500 characters. */
+  readonly rule: { readonly cron: string; readonly tz?: string } | { readonly everyMs: number };
+  /** Unix time in ms; one that has passed: that job waits. */
+  readonly nextAt: number;
+  /** Most of each of its jobs. */
+  readonly attempts: number;
+  /** Of its jobs, where the JSON has at most 500 characters. */
+  readonly data?: unknown;
+  /** Of longer data: the first 500 characters of its JSON. */
+  readonly dataStart?: string;
+}
+
+/** Of one page, as of dead jobs. */
+export const MOST_SCHEDULES = 50;
+
 /** A job that is asked for by its id. Times are Unix time in ms. */
 export interface ShownJob {
   readonly id: string;
@@ -189,6 +208,10 @@ export interface JobControl {
   dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** Runs a dead job again, with all its attempts. Rejects with ERR_JOB_NOT_DEAD too. */
   retry(job: string): Promise<void>;
+  /** The next to tick first. @param limit at most `MOST_SCHEDULES` */
+  schedules(name: string, offset: number, limit: number): Promise<readonly ShownSchedule[]>;
+  /** Whether there was one. */
+  unschedule(name: string, key: string): Promise<boolean>;
   /** Whether there was one. Rejects with ERR_JOB_NOT_REMOVED too. */
   remove(job: string): Promise<boolean>;
 }
@@ -315,6 +338,10 @@ export interface Controlled {
   deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** As `JobControl.retry`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   retryJob(job: string): Promise<void>;
+  /** As `JobControl.schedules`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  jobSchedules(name: string, offset: number, limit: number): Promise<readonly ShownSchedule[]>;
+  /** As `JobControl.unschedule`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  unschedule(name: string, key: string): Promise<{ readonly unscheduled: boolean }>;
   /** As `JobControl.remove`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   removeJob(job: string): Promise<{ readonly removed: boolean }>;
   /** Begins the shutdown, which is complete when the process has ended. */

@@ -18,6 +18,7 @@ import type {
   ServerState,
   ServerStatus,
   ShownJob,
+  ShownSchedule,
   TakenProfile,
   Traffic,
 } from '../control/controlled.js';
@@ -256,6 +257,14 @@ export class ControlledServer implements Controlled {
 
   async retryJob(job: string): Promise<void> {
     await this.#jobs('retryJob').retry(job);
+  }
+
+  async jobSchedules(name: string, offset: number, limit: number): Promise<readonly ShownSchedule[]> {
+    return this.#jobs('jobSchedules').schedules(name, offset, limit);
+  }
+
+  async unschedule(name: string, key: string): Promise<{ readonly unscheduled: boolean }> {
+    return { unscheduled: await this.#jobs('unschedule').unschedule(name, key) };
   }
 
   async removeJob(job: string): Promise<{ readonly removed: boolean }> {

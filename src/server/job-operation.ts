@@ -1,7 +1,7 @@
 /** Durable jobs as operators see and order them. Runs in the master, which asks the broker process. */
 import type { Answer, FromMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
-import type { DeadJob, JobControl, NamedJobs, ShownJob } from '../control/controlled.js';
+import type { DeadJob, JobControl, NamedJobs, ShownJob, ShownSchedule } from '../control/controlled.js';
 import { ServerError } from '../errors/index.js';
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
@@ -50,6 +50,15 @@ export class JobOperation implements JobControl {
 
   async retry(job: string): Promise<void> {
     await this.#ask((id) => ({ say: 'retryJob', id, job }));
+  }
+
+  async schedules(name: string, offset: number, limit: number): Promise<readonly ShownSchedule[]> {
+    const page = { offset, limit };
+    return (await this.#ask((id) => ({ say: 'jobSchedules', id, name, page }))) as readonly ShownSchedule[];
+  }
+
+  async unschedule(name: string, key: string): Promise<boolean> {
+    return (await this.#ask((id) => ({ say: 'unschedule', id, name, key }))) as boolean;
   }
 
   async remove(job: string): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ExitCode } from '../../src/cli/exit.js';
-import type { ShownJob } from '../../src/control/controlled.js';
+import type { ShownJob, ShownSchedule } from '../../src/control/controlled.js';
 import { CliWorld } from '../helpers/cli-world.js';
 
 let world: CliWorld;
@@ -65,5 +65,56 @@ describe('tswoole jobs show', () => {
       const { failure, out } = await world.run('jobs', 'show', 'mail:\u001b1', ...words);
       expect([failure, out]).toEqual([[ExitCode.failed, expect.stringContaining('no job "mail:\\u{1b}1"')], '']);
     }
+  });
+});
+
+describe('tswoole jobs schedules', () => {
+  const nightly: ShownSchedule = {
+    ...{ key: 'night\u001bly', name: 'mail', rule: { cron: '0 3 * * *', tz: 'Europe/Berlin' } },
+    ...{ nextAt: at, attempts: 3, data: { report: true } },
+  };
+  const often: ShownSchedule = {
+    ...{ key: 'often', name: 'mail', rule: { everyMs: 1500 }, nextAt: at + 1, attempts: 1 },
+    dataStart: `"${'x'.repeat(100)}…`,
+  };
+
+  it('lists rules and the next ticks, page by page', async () => {
+    const asked: unknown[][] = [];
+    await world.serve({
+      jobSchedules: async (...given) => {
+        asked.push(given);
+        return [nightly, often].slice(0, given[2]);
+      },
+    });
+    expect((await world.run('jobs', 'schedules', 'mail')).out.trimEnd().split('\n')).toEqual([
+      'KEY            RULE                       NEXT                      DATA',
+      'night\\u{1b}ly  0 3 * * * (Europe/Berlin)  2023-11-14T22:13:20.000Z  {"report":true}',
+      `often          every 1500 ms              2023-11-14T22:13:20.001Z  "${'x'.repeat(59)}…`,
+    ]);
+    const page = await world.run('jobs', 'schedules', 'mail', 'web', '--offset', '3', '-n', '1');
+    expect(page.out).toMatch(/\nThere may be more: --offset 4\n$/);
+    expect(asked).toEqual([
+      ['mail', 0, 20],
+      ['mail', 3, 1],
+    ]);
+    expect(JSON.parse((await world.run('jobs', 'schedules', 'mail', '--json')).out)).toEqual([nightly, often]);
+  });
+
+  it('says where there are none', async () => {
+    await world.serve({ jobSchedules: async () => [] });
+    expect((await world.run('jobs', 'schedules', 'mail')).out).toBe('There are no schedules of the jobs "mail".\n');
+  });
+});
+
+describe('tswoole jobs unschedule', () => {
+  it('ends a schedule, and fails where there is none', async () => {
+    const unschedule = async (name: string, key: string) => ({ unscheduled: name === 'mail' && key === 'nightly' });
+    await world.serve({ unschedule });
+    for (const server of [[], ['web']]) {
+      const { out } = await world.run('jobs', 'unschedule', 'mail', 'nightly', ...server);
+      expect(out).toBe('The schedule "nightly" of the jobs "mail" has ended.\n');
+    }
+    const { failure } = await world.run('jobs', 'unschedule', 'mail', 'weekly');
+    expect(failure).toEqual([ExitCode.failed, 'There is no schedule "weekly" of the jobs "mail".']);
   });
 });

@@ -89,6 +89,7 @@ describe('a call', () => {
     await jobs.enqueueMany([{ name: 'mail', data: [1] }]);
     await jobs.schedule('nightly', { cron: '0 3 * * *' }, { name: 'clean', data: null });
     await jobs.unschedule('clean', 'nightly');
+    await jobs.schedules('clean', { limit: 5 });
     await jobs.find('mail:x');
     await jobs.dead('mail');
     await jobs.retry('mail:x');
@@ -99,6 +100,7 @@ describe('a call', () => {
       { method: 'enqueueMany', args: [[{ name: 'mail', data: [1] }]] },
       { method: 'schedule', args: ['nightly', { cron: '0 3 * * *' }, { name: 'clean', data: null }] },
       { method: 'unschedule', args: ['clean', 'nightly'] },
+      { method: 'schedules', args: ['clean', { limit: 5 }] },
       { method: 'find', args: ['mail:x'] },
       { method: 'dead', args: ['mail', {}] },
       { method: 'retry', args: ['mail:x'] },
@@ -133,6 +135,7 @@ describe('a call', () => {
       ).rejects.toMatchObject(wrongJob);
       await expect(jobs.counts(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.dead(name)).rejects.toMatchObject(wrongName);
+      await expect(jobs.schedules(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.unschedule(name, 'k')).rejects.toMatchObject(wrongName);
     }
     expect(asked).toEqual([]);
@@ -170,6 +173,8 @@ describe('a call', () => {
       () => jobs.schedule('k', { everyMs: 1000 }, { name: 'mail', data: 1, attempts: 0 }),
       () => jobs.schedule('k', { everyMs: 1000 }, { name: 'a:b', data: 1 }),
       () => jobs.dead('mail', { limit: 0 }),
+      () => jobs.schedules('mail', { limit: 1001 }),
+      () => jobs.schedules('mail', { first: 1 } as never),
       () => jobs.retry('mail'),
       () => jobs.remove('mail'),
       () => jobs.find('mail'),

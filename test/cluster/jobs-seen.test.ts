@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { listSchedules } from '../../src/cluster/jobs/list-schedules.js';
 import type { JobQueue, RunJob } from '../../src/cluster/jobs/queue.js';
 import { deferred } from '../../src/util/deferred.js';
 import { eventually } from '../helpers/eventually.js';
@@ -89,6 +90,69 @@ describe.each(engines.filter(({ isHere }) => isHere))('what is seen of durable j
     for (const wrong of ['no colon', ':x', 'a b:x', `${name}:`]) {
       await expect(queue.find(wrong)).rejects.toMatchObject({ code: 'ERR_JOB_OPTION' });
     }
+  });
+
+  test('schedules are listed as they were given, the next to tick first, page by page', async () => {
+    const daily = { cron: ' 0 3 29 2 * ', tz: 'europe/berlin' };
+    await queue.schedule('leap:day %', daily, { name, data: { report: true }, attempts: 3 });
+    await queue.schedule('yearly', { cron: '0 0 1 jan *' }, { name, data: {} });
+    await queue.schedule('beat', { everyMs: 3_600_000 }, { name, data: null });
+    await queue.schedule('other', { everyMs: 1000 }, { name: `${name}-other`, data: 0 });
+    const all = await queue.schedules(name);
+    const given = { beat: { everyMs: 3_600_000 }, yearly: { cron: '0 0 1 jan *' } };
+    const leap = { cron: '0 3 29 2 *', tz: 'Europe/Berlin' };
+    expect(all.map(({ key, rule }) => [key, rule]).sort()).toEqual(
+      Object.entries({ ...given, 'leap:day %': leap }).sort(),
+    );
+    expect(all[0]).toEqual({ key: 'beat', name, rule: given.beat, nextAt: all[0]?.nextAt, data: null, attempts: 1 });
+    expect(all.find(({ key }) => key === 'yearly')).toMatchObject({ data: {}, attempts: 1 });
+    const last = all.find(({ key }) => key === 'leap:day %');
+    expect(last).toMatchObject({ data: { report: true }, attempts: 3 });
+    const due = new Date(last?.nextAt ?? 0);
+    expect(due.toISOString()).toMatch(/-02-29T02:00:00\.000Z$/);
+    expect(all.map(({ nextAt }) => nextAt)).toEqual(all.map(({ nextAt }) => nextAt).sort((a, b) => a - b));
+    const pages = [
+      await queue.schedules(name, { limit: 2 }),
+      await queue.schedules(name, { offset: 2 }),
+      await queue.schedules(name, { offset: 3 }),
+    ];
+    expect(pages).toEqual([all.slice(0, 2), all.slice(2), []]);
+    for (const { key } of all) expect(await queue.unschedule(name, key)).toBe(true);
+    expect(await queue.schedules(name)).toEqual([]);
+    await expect(queue.schedules(name, { limit: 1001 })).rejects.toMatchObject({ code: 'ERR_JOB_OPTION' });
+  });
+
+  test('the tick that a schedule names is that of its next job', async () => {
+    await queue.schedule('tick', { cron: '0 0 1 1 *', tz: 'UTC' }, { name, data: 0 });
+    const [schedule] = await queue.schedules(name);
+    expect(await queue.find(`${name}:repeat:tick:${schedule?.nextAt}`)).toMatchObject({ state: 'delayed', data: 0 });
+    await queue.work(name, async () => {}, { concurrency: 1 });
+    await queue.schedule('often', { everyMs: 300 }, { name, data: 0 });
+    const first = (await queue.schedules(name))[0]?.nextAt ?? 0;
+    await eventually(async () => expect((await queue.schedules(name))[0]?.nextAt).toBeGreaterThanOrEqual(first + 600));
+    await queue.unschedule(name, 'often');
+  });
+
+  test('a schedule that is unscheduled and made anew while they are listed stays', async () => {
+    const job = { name, data: 0 };
+    await queue.schedule('k', { everyMs: 3_600_000 }, job);
+    const engineQueue = await queues.reader(engine.url, name);
+    const backend = engineQueue.getBackend();
+    const [lists, range] = [[] as unknown[], backend.getJobSchedulersRange.bind(backend)];
+    backend.getJobSchedulersRange = async (...page) => {
+      const keys = await range(...page);
+      await queue.unschedule(name, 'k');
+      return keys;
+    };
+    const one = engineQueue.getJobScheduler.bind(engineQueue);
+    engineQueue.getJobScheduler = async (key) => {
+      const found = await one(key);
+      await queue.schedule('k', { everyMs: 3_600_000 }, job);
+      return found;
+    };
+    lists.push(await listSchedules(engineQueue, 0, 10));
+    expect(lists).toEqual([[]]);
+    expect(await queue.schedules(name)).toHaveLength(1);
   });
 
   test('a job that is retried has lost what it had as a dead one', async () => {

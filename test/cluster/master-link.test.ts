@@ -65,12 +65,19 @@ describe('what operators want of durable jobs', () => {
   const info = { name: 'mail', state: 'dead', attempts: 3, attemptsMade: 3, enqueuedAt: 1, startedAt: 2, endedAt: 3 };
   const calls: unknown[] = [];
   let found: object | undefined;
+  const schedule = { key: 'k', name: 'mail', nextAt: 4, attempts: 1 };
+  const schedules = [
+    { ...schedule, rule: { cron: `${'1,'.repeat(400)}1 * * * *`, tz: 'UTC' }, data: 'x'.repeat(600) },
+    { ...schedule, rule: { everyMs: 500 }, data: null },
+  ];
   const ask = async (message: object): Promise<unknown> => {
     const jobs = {
       count: async () => [{ name: 'mail' }],
       answer: async (call: { method: string; args: unknown[] }) => {
         calls.push(call);
         if (call.method === 'find') return found;
+        if (call.method === 'schedules') return schedules;
+        if (call.method === 'unschedule') return true;
         if (call.method === 'retry') throw new ServerError('ERR_JOB_NOT_DEAD', { id: String(call.args[0]) });
         return [
           { ...info, id: 'mail:1', data: { to: 'x'.repeat(2000) }, reason: 'y'.repeat(2000), stack: 'z'.repeat(2000) },
@@ -115,6 +122,21 @@ describe('what operators want of durable jobs', () => {
     expect(answered).toEqual({ say: 'answer', id: 6, value });
     found = undefined;
     expect(await ask({ say: 'findJob', job: 'mail:2' })).toEqual({ say: 'answer', id: 6, value: undefined });
+  });
+
+  it('is a page of schedules, whose long texts are cut; one of them is ended', async () => {
+    const page = { offset: 3, limit: 2 };
+    const answered = await ask({ say: 'jobSchedules', name: 'mail', page });
+    expect(calls.at(-1)).toEqual({ method: 'schedules', args: ['mail', page] });
+    expect(answered).toEqual({
+      ...{ say: 'answer', id: 6 },
+      value: [
+        { ...schedule, rule: { cron: `${'1,'.repeat(250)}…`, tz: 'UTC' }, dataStart: `"${'x'.repeat(499)}…` },
+        { ...schedule, rule: { everyMs: 500 }, data: null },
+      ],
+    });
+    expect(await ask({ say: 'unschedule', name: 'mail', key: 'k' })).toEqual({ say: 'answer', id: 6, value: true });
+    expect(calls.at(-1)).toEqual({ method: 'unschedule', args: ['mail', 'k'] });
   });
 
   it('fails as the queue says', async () => {

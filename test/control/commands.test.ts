@@ -49,6 +49,9 @@ describe('a command', () => {
     ['deadJobs', { name: 'mail' }, ['deadJobs', 'mail', 0, 50]],
     ['deadJobs', { name: 'mail', offset: 7, count: 1 }, ['deadJobs', 'mail', 7, 1]],
     ['retryJob', { id: 'mail:7' }, ['retryJob', 'mail:7']],
+    ['jobSchedules', { name: 'mail' }, ['jobSchedules', 'mail', 0, 50]],
+    ['jobSchedules', { name: 'mail', offset: 7, count: 1 }, ['jobSchedules', 'mail', 7, 1]],
+    ['unschedule', { name: 'mail', key: 'nightly' }, ['unschedule', 'mail', 'nightly']],
     ['removeJob', { id: 'mail:7' }, ['removeJob', 'mail:7']],
     ['scale', { workerNum: 7 }, ['scale', 7]],
     ['stopWorker', { workerId: 3 }, ['stopWorker', 3, false]],
@@ -214,7 +217,7 @@ describe('the list of commands', () => {
     const looks = Object.keys(commands).filter((name) => !table.changes(name));
     expect(looks).toEqual([
       ...['status', 'stats', 'workers', 'metrics', 'connections', 'rooms', 'history', 'log', 'ends', 'objects'],
-      ...['nodes', 'jobs', 'findJob', 'deadJobs', 'settings'],
+      ...['nodes', 'jobs', 'findJob', 'deadJobs', 'jobSchedules', 'settings'],
     ]);
     expect(['commands', 'greet', 'unknown'].map((name) => table.changes(name))).toEqual([false, true, true]);
   });

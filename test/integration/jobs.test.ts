@@ -421,6 +421,16 @@ describe('an operator', () => {
     expect(refused).toMatchObject({ code: 1, out: '1 of 2 dead jobs run again.\n' });
     expect(refused.err).toContain('ERR_JOB_NOT_DEAD');
     await node.dead(2);
+    await node.ask('schedule', 'once: a year', { cron: '0 0 1 1 *', tz: 'UTC' }, { name: 'work', data: { n: 1 } });
+    const [schedule] = (await node.ask('schedules', 'work')) as [{ nextAt: number }];
+    const next = new Date(schedule.nextAt).toISOString();
+    expect(next).toMatch(/-01-01T00:00:00\.000Z$/);
+    const rows = (await tswoole(node.server, 'jobs', 'schedules', 'work')).out.trimEnd().split('\n');
+    expect(rows.slice(1)).toEqual([`once: a year  0 0 1 1 * (UTC)  ${next}  {"n":1}`]);
+    const end = () => tswoole(node.server, 'jobs', 'unschedule', 'work', 'once: a year');
+    expect(await end()).toMatchObject({ code: 0 });
+    expect(await end()).toMatchObject({ code: 1, err: expect.stringContaining('There is no schedule "once: a year"') });
+    expect(await node.ask('schedules', 'work')).toEqual([]);
     await engine.kill('SIGKILL');
     const unknown = await tswoole(node.server, 'jobs');
     expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining('ERR_CLUSTER_DOWN') });

@@ -116,6 +116,14 @@ describe('durable jobs', () => {
     expect(said.at(-1)).toMatchObject({ say: 'findJob', job: 'mail:3' });
     made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id });
     expect(await found).toBe(undefined);
+    const listed = made.jobs.schedules('mail', 4, 2);
+    expect(said.at(-1)).toMatchObject({ say: 'jobSchedules', name: 'mail', page: { offset: 4, limit: 2 } });
+    made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: ['a schedule'] });
+    expect(await listed).toEqual(['a schedule']);
+    const unscheduled = made.jobs.unschedule('mail', 'nightly');
+    expect(said.at(-1)).toMatchObject({ say: 'unschedule', name: 'mail', key: 'nightly' });
+    made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: false });
+    expect(await unscheduled).toBe(false);
     const removed = made.jobs.remove('mail:2');
     expect(said.at(-1)).toMatchObject({ say: 'removeJob', job: 'mail:2' });
     made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: true });

@@ -1,13 +1,20 @@
 import type { Command } from 'commander';
-import { type DeadJob, MOST_DEAD_JOBS, type NamedJobs, type ShownJob } from '../../control/controlled.js';
-import { describeDead, describeJob, describeJobs } from '../describe-jobs.js';
+import {
+  type DeadJob,
+  MOST_DEAD_JOBS,
+  MOST_SCHEDULES,
+  type NamedJobs,
+  type ShownJob,
+  type ShownSchedule,
+} from '../../control/controlled.js';
+import { describeDead, describeJob, describeJobs, describeSchedules } from '../describe-jobs.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { type Asked, ask } from '../servers.js';
 import { choiceOf, failWith, type TargetFlags, withTarget } from '../target.js';
 import { count, print, printJson, visible } from '../terminal.js';
 
-interface DeadFlags extends TargetFlags {
+interface PageFlags extends TargetFlags {
   readonly offset: number;
   readonly count: number;
   readonly json?: boolean;
@@ -52,7 +59,7 @@ export function addJobs(program: Command): void {
     .option('--offset <number>', 'how many to pass over', integerBetween(0, Number.MAX_SAFE_INTEGER), 0)
     .option('-n, --count <number>', 'how many', integerBetween(1, MOST_DEAD_JOBS), 20)
     .option('--json', 'for programs')
-    .action(async (name: string, server: string | undefined, flags: DeadFlags) => {
+    .action(async (name: string, server: string | undefined, flags: PageFlags) => {
       const { offset, count: most } = flags;
       const page = await ask(choiceOf(flags, server), ({ call }) =>
         call<DeadJob[]>('deadJobs', { name, offset, count: most }, CALL_MS),
@@ -60,6 +67,37 @@ export function addJobs(program: Command): void {
       if (flags.json === true) return printJson(page);
       print(describeDead(name, page));
       if (page.length === most) print(`There may be more: --offset ${offset + most}`);
+    });
+
+  withTarget(jobs.command('schedules'))
+    .summary('what is enqueued again and again, the next to tick first')
+    .argument('<name>', 'see "tswoole jobs"')
+    .argument('[server]', 'name or pid')
+    .option('--offset <number>', 'how many to pass over', integerBetween(0, Number.MAX_SAFE_INTEGER), 0)
+    .option('-n, --count <number>', 'how many', integerBetween(1, MOST_SCHEDULES), 20)
+    .option('--json', 'for programs')
+    .action(async (name: string, server: string | undefined, flags: PageFlags) => {
+      const { offset, count: most } = flags;
+      const page = await ask(choiceOf(flags, server), ({ call }) =>
+        call<ShownSchedule[]>('jobSchedules', { name, offset, count: most }, CALL_MS),
+      );
+      if (flags.json === true) return printJson(page);
+      print(describeSchedules(name, page));
+      if (page.length === most) print(`There may be more: --offset ${offset + most}`);
+    });
+
+  withTarget(jobs.command('unschedule'))
+    .summary('end a schedule; jobs that it has enqueued stay')
+    .argument('<name>', 'see "tswoole jobs"')
+    .argument('<key>', 'see "tswoole jobs schedules"')
+    .argument('[server]', 'name or pid')
+    .action(async (name: string, key: string, server: string | undefined, flags: TargetFlags) => {
+      const { unscheduled } = await ask(choiceOf(flags, server), ({ call }) =>
+        call<{ readonly unscheduled: boolean }>('unschedule', { name, key }, CALL_MS),
+      );
+      const schedule = `schedule "${visible(key)}" of the jobs "${visible(name)}"`;
+      if (!unscheduled) throw new CliError(ExitCode.failed, `There is no ${schedule}.`);
+      print(`The ${schedule} has ended.`);
     });
 
   withTarget(jobs.command('retry'))

@@ -6,14 +6,22 @@ import { ServerError, serializeError } from '../../errors/index.js';
 import type { ClusterRecord } from '../../memory/cluster-record.js';
 import { monotonicMs } from '../../util/clock.js';
 import { pause } from '../../util/pause.js';
-import type { JobInfo } from '../jobs/queue.js';
-import type { DeadJob, FromMaster, PresentChange, PresentPage, ShownJob, ToMaster } from '../messages.js';
+import type { JobInfo, JobSchedule } from '../jobs/queue.js';
+import type {
+  DeadJob,
+  FromMaster,
+  PresentChange,
+  PresentPage,
+  ShownJob,
+  ShownSchedule,
+  ToMaster,
+} from '../messages.js';
 import { Questions } from '../questions.js';
 import type { Broker } from './broker.js';
 import { packValue } from './node-messages.js';
 import type { PresentMaster } from './present.js';
 import { Reporter } from './reporter.js';
-import { toDeadJob, toShownJob } from './shown-job.js';
+import { toDeadJob, toShownJob, toShownSchedule } from './shown-job.js';
 
 export interface MasterLinkParts {
   readonly self: string;
@@ -108,6 +116,10 @@ export class MasterLink implements PresentMaster {
         return this.#deadJobs(question);
       case 'retryJob':
         return jobs?.answer({ method: 'retry', args: [question.job] });
+      case 'jobSchedules':
+        return this.#schedules(question);
+      case 'unschedule':
+        return jobs?.answer({ method: 'unschedule', args: [question.name, question.key] });
       case 'removeJob':
         return jobs?.answer({ method: 'remove', args: [question.job] });
     }
@@ -121,6 +133,11 @@ export class MasterLink implements PresentMaster {
   async #deadJobs({ name, page }: Extract<MasterQuestion, { say: 'deadJobs' }>): Promise<DeadJob[]> {
     const jobs = await this.#broker.jobs?.answer({ method: 'dead', args: [name, page] });
     return ((jobs ?? []) as readonly JobInfo[]).map(toDeadJob);
+  }
+
+  async #schedules({ name, page }: Extract<MasterQuestion, { say: 'jobSchedules' }>): Promise<ShownSchedule[]> {
+    const all = await this.#broker.jobs?.answer({ method: 'schedules', args: [name, page] });
+    return ((all ?? []) as readonly JobSchedule[]).map(toShownSchedule);
   }
 
   /**
@@ -186,6 +203,8 @@ const ofMaster: readonly string[] = [
   'findJob',
   'deadJobs',
   'retryJob',
+  'jobSchedules',
+  'unschedule',
   'removeJob',
   'ofMaster',
 ] satisfies FromMaster['say'][];

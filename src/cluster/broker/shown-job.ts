@@ -1,11 +1,12 @@
 /** Jobs as operators get them: each text of one may be a MiB, and an answer is one control message of 1 MiB at most. */
-import type { JobInfo } from '../jobs/queue.js';
-import type { DeadJob, ShownJob } from '../messages.js';
+import type { JobInfo, JobRule, JobSchedule } from '../jobs/queue.js';
+import type { DeadJob, ShownJob, ShownSchedule } from '../messages.js';
 
 /** Of those of a page: of JSON, of a message and of a stack, in characters. */
 const MOST_OF_DATA = 500;
 const MOST_OF_REASON = 1000;
 const MOST_OF_STACK = 1500;
+const MOST_OF_CRON = 500;
 /** Of one that is asked for by its id, of the JSON of its data and of its result. Its reason and stack are bounded by the engine. */
 const MOST_OF_ONE = 50_000;
 
@@ -24,6 +25,15 @@ export function toShownJob({ data, result, ...job }: JobInfo): ShownJob {
     ...shortenedJson('data', data, MOST_OF_ONE),
     ...(result !== undefined && shortenedJson('result', result, MOST_OF_ONE)),
   };
+}
+
+export function toShownSchedule({ rule, data, ...schedule }: JobSchedule): ShownSchedule {
+  return { ...schedule, rule: shortenedRule(rule), ...shortenedJson('data', data, MOST_OF_DATA) };
+}
+
+/** A list of a field may have any length. */
+function shortenedRule(rule: JobRule): JobRule {
+  return 'cron' in rule ? { ...rule, cron: shortened(rule.cron, MOST_OF_CRON) } : rule;
 }
 
 function shortenedJson(field: 'data' | 'result', value: unknown, most: number): object {

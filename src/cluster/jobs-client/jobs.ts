@@ -11,7 +11,17 @@ import { checkName, fromJobId, toEngineId, toEngineKey } from '../jobs/job-id.js
 import { toDelay, toPage, toRepeat, toTemplate } from '../jobs/job-options.js';
 import { checkFields, wrong } from '../jobs/known-fields.js';
 import { integer } from '../jobs/limits.js';
-import type { JobCounts, JobId, JobInfo, JobOptions, JobPage, JobRule, NewJob, ScheduledJob } from '../jobs/queue.js';
+import type {
+  JobCounts,
+  JobId,
+  JobInfo,
+  JobOptions,
+  JobPage,
+  JobRule,
+  JobSchedule,
+  NewJob,
+  ScheduledJob,
+} from '../jobs/queue.js';
 import type { JobCall, OfferedWork, Question } from '../messages.js';
 import { type JobHandler, JobHandlers } from './handlers.js';
 import { sending } from './spans.js';
@@ -123,6 +133,13 @@ export class Jobs {
     checkName('name', name);
     toEngineKey(key);
     return (await this.#ask({ method: 'unschedule', args: [name, key] })) as boolean;
+  }
+
+  /** The schedules of one name, those that tick first at the beginning: whichever node has made them. */
+  async schedules(name: string, page: JobPage = {}): Promise<JobSchedule[]> {
+    checkName('name', name);
+    toPage(page);
+    return (await this.#ask({ method: 'schedules', args: [name, page] })) as JobSchedule[];
   }
 
   /**

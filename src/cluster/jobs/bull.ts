@@ -12,6 +12,7 @@ import { toJobCounts, toJobInfo } from './job-info.js';
 import { toDelay, toLimiter, toPage, toRepeat, toTemplate, unusableCron } from './job-options.js';
 import { checkFields, wrong } from './known-fields.js';
 import { integer, LONGEST_MS } from './limits.js';
+import { listSchedules } from './list-schedules.js';
 import { PostgresEngine } from './postgres-engine.js';
 import type * as Jobs from './queue.js';
 import { RedisEngine } from './redis-engine.js';
@@ -121,6 +122,12 @@ class BullJobQueue implements Jobs.JobQueue {
     checkName('name', name);
     const engineKey = toEngineKey(key);
     return await this.#ask(() => this.#queue(name).removeJobScheduler(engineKey));
+  }
+
+  async schedules(name: string, page: Jobs.JobPage = {}): Promise<Jobs.JobSchedule[]> {
+    checkName('name', name);
+    const { offset, limit } = toPage(page);
+    return await this.#ask(() => listSchedules(this.#queue(name), offset, limit));
   }
 
   async work(name: string, run: Jobs.RunJob, o: Jobs.WorkOptions): Promise<Jobs.JobWorker> {

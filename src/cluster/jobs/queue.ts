@@ -164,7 +164,23 @@ export interface JobCounts {
   readonly dead: number;
 }
 
-/** Newest first. `limit` is at most 1,000; default 100. */
+/** A schedule, as the engine has it. */
+export interface JobSchedule {
+  /** As it was given to `schedule`, and as `unschedule` takes it. */
+  readonly key: string;
+  /** The queue of its jobs. */
+  readonly name: string;
+  /** As it was given to `schedule`; a time zone under its full name (`Europe/Berlin` for `europe/berlin`). */
+  readonly rule: JobRule;
+  /** When it ticks next, in ms since 1970; a time that has passed: that job waits for a task worker. */
+  readonly nextAt: number;
+  /** What its jobs get. */
+  readonly data: unknown;
+  /** Most runs of each of its jobs. */
+  readonly attempts: number;
+}
+
+/** Part of a list: of dead jobs the newest, of schedules those that tick first. */
 export interface JobPage {
   /** How many to pass over. Default 0. */
   readonly offset?: number;
@@ -207,6 +223,8 @@ export interface JobQueue {
   schedule(key: string, rule: JobRule, job: ScheduledJob): Promise<void>;
   /** Whether there was one. The run under way goes on. */
   unschedule(name: string, key: string): Promise<boolean>;
+  /** Those of one queue, the next to tick first. */
+  schedules(name: string, page?: JobPage): Promise<JobSchedule[]>;
   work(name: string, run: RunJob, options: WorkOptions): Promise<JobWorker>;
   /** Where a job stands; undefined: the engine does not have it (any more). */
   find(id: JobId): Promise<JobInfo | undefined>;
