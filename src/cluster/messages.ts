@@ -30,6 +30,7 @@ type JobMethod =
   | 'dead'
   | 'retry'
   | 'remove'
+  | 'removeDead'
   | 'counts';
 /** A call of the queue of durable jobs. */
 export type JobCall = {
@@ -181,6 +182,8 @@ export type FromMaster =
   | { readonly say: 'unschedule'; readonly id: number; readonly name: string; readonly key: string }
   /** An operator wants a job gone. The answer: whether there was one. */
   | { readonly say: 'removeJob'; readonly id: number; readonly job: string }
+  /** An operator wants dead jobs of a name gone, as many as one call removes. The answer: how many there were. */
+  | { readonly say: 'removeDeadJobs'; readonly id: number; readonly name: string }
   /** To `reload` and `presentBefore`. */
   | { readonly say: 'ofMaster'; readonly answer: Answer };
 

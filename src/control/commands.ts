@@ -167,6 +167,13 @@ export const commands = {
     required: ['id'],
     run: (server, { id }) => server.removeJob(id as string),
   },
+  removeDeadJobs: {
+    help: 'Removes dead jobs of a name, 1,000 at most, and tells how many, and whether there may be more.',
+    changes: true,
+    takes: { name: anyText() },
+    required: ['name'],
+    run: (server, { name }) => server.removeDeadJobs(name as string),
+  },
   settings: {
     help: 'Every option with its value; secrets are left out.',
     changes: false,

@@ -120,6 +120,12 @@ export interface DeadJob {
   readonly dataStart?: string;
 }
 
+export interface RemovedDead {
+  readonly removed: number;
+  /** There may be more: that were as many as one call removes. */
+  readonly more: boolean;
+}
+
 /** Enqueues a job at each tick. */
 export interface ShownSchedule {
   readonly key: string;
@@ -214,6 +220,8 @@ export interface JobControl {
   unschedule(name: string, key: string): Promise<boolean>;
   /** Whether there was one. Rejects with ERR_JOB_NOT_REMOVED too. */
   remove(job: string): Promise<boolean>;
+  /** Dead jobs of a name, 1,000 at most in one call. */
+  removeDead(name: string): Promise<RemovedDead>;
 }
 
 export interface ServerStatus {
@@ -344,6 +352,8 @@ export interface Controlled {
   unschedule(name: string, key: string): Promise<{ readonly unscheduled: boolean }>;
   /** As `JobControl.remove`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   removeJob(job: string): Promise<{ readonly removed: boolean }>;
+  /** As `JobControl.removeDead`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  removeDeadJobs(name: string): Promise<RemovedDead>;
   /** Begins the shutdown, which is complete when the process has ended. */
   shutdown(): void;
   /** @throws ServerError ERR_WORKER_ID */

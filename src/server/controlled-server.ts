@@ -14,6 +14,7 @@ import type {
   NodesReload,
   ProfileRequest,
   Reloaded,
+  RemovedDead,
   RoomReport,
   ServerState,
   ServerStatus,
@@ -269,6 +270,10 @@ export class ControlledServer implements Controlled {
 
   async removeJob(job: string): Promise<{ readonly removed: boolean }> {
     return { removed: await this.#jobs('removeJob').remove(job) };
+  }
+
+  async removeDeadJobs(name: string): Promise<RemovedDead> {
+    return this.#jobs('removeDeadJobs').removeDead(name);
   }
 
   shutdown(): void {

@@ -1,7 +1,8 @@
 /** Durable jobs as operators see and order them. Runs in the master, which asks the broker process. */
+import { MOST_REMOVED } from '../cluster/jobs/limits.js';
 import type { Answer, FromMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
-import type { DeadJob, JobControl, NamedJobs, ShownJob, ShownSchedule } from '../control/controlled.js';
+import type { DeadJob, JobControl, NamedJobs, RemovedDead, ShownJob, ShownSchedule } from '../control/controlled.js';
 import { ServerError } from '../errors/index.js';
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
@@ -63,6 +64,11 @@ export class JobOperation implements JobControl {
 
   async remove(job: string): Promise<boolean> {
     return (await this.#ask((id) => ({ say: 'removeJob', id, job }))) as boolean;
+  }
+
+  async removeDead(name: string): Promise<RemovedDead> {
+    const removed = (await this.#ask((id) => ({ say: 'removeDeadJobs', id, name }))) as number;
+    return { removed, more: removed >= MOST_REMOVED };
   }
 
   #ask(question: (id: number) => FromMaster): Promise<unknown> {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ExitCode } from '../../src/cli/exit.js';
 import type { ShownJob, ShownSchedule } from '../../src/control/controlled.js';
+import { ServerError } from '../../src/errors/index.js';
 import { CliWorld } from '../helpers/cli-world.js';
 
 let world: CliWorld;
@@ -116,5 +117,40 @@ describe('tswoole jobs unschedule', () => {
     }
     const { failure } = await world.run('jobs', 'unschedule', 'mail', 'weekly');
     expect(failure).toEqual([ExitCode.failed, 'There is no schedule "weekly" of the jobs "mail".']);
+  });
+});
+
+describe('tswoole jobs remove --dead', () => {
+  it('removes all dead jobs of a name, call by call', async () => {
+    const left = [1000, 1000, 7];
+    const names: string[] = [];
+    const removeDeadJobs = async (name: string) => {
+      names.push(name);
+      return { removed: left.shift() ?? 0, more: left.length > 0 };
+    };
+    await world.serve({ removeDeadJobs });
+    expect((await world.run('jobs', 'remove', '--dead', 'mail')).out).toBe('2007 dead jobs are removed.\n');
+    expect(names).toEqual(['mail', 'mail', 'mail']);
+    expect((await world.run('jobs', 'remove', '--dead', 'mail')).out).toBe('0 dead jobs are removed.\n');
+    left.push(1);
+    expect((await world.run('jobs', 'remove', '--dead', 'mail')).out).toBe('1 dead job is removed.\n');
+  });
+
+  it('tells what was removed before a failure', async () => {
+    let calls = 0;
+    const removeDeadJobs = async () => {
+      if (calls++ > 0) throw new ServerError('ERR_CLUSTER_DOWN', { engine: 'Redis', state: 'down' });
+      return { removed: 1000, more: true };
+    };
+    await world.serve({ removeDeadJobs });
+    const { out, err, exitCode } = await world.run('jobs', 'remove', '--dead', 'mail');
+    expect([out, exitCode]).toEqual(['1000 dead jobs are removed.\n', ExitCode.failed]);
+    expect(err).toMatch(/^tswoole: mail: .*ERR_CLUSTER_DOWN/);
+  });
+
+  it.each([[[]], [['mail:1', '--dead', 'mail']]])('or ids, not both: %j', async (words) => {
+    await world.serve();
+    const { failure } = await world.run('jobs', 'remove', ...words);
+    expect(failure).toEqual([ExitCode.usage, expect.stringContaining('--dead NAME')]);
   });
 });

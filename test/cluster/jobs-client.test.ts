@@ -94,6 +94,7 @@ describe('a call', () => {
     await jobs.dead('mail');
     await jobs.retry('mail:x');
     await jobs.remove('mail:x');
+    await jobs.removeDead('mail');
     await jobs.counts('mail');
     expect(asked.map(([question]) => (question as Extract<Question, { ask: 'jobs' }>).call)).toEqual([
       { method: 'enqueue', args: ['mail', { at: '1970-01-01T00:00:00.000Z' }, { id: 'x' }] },
@@ -105,6 +106,7 @@ describe('a call', () => {
       { method: 'dead', args: ['mail', {}] },
       { method: 'retry', args: ['mail:x'] },
       { method: 'remove', args: ['mail:x'] },
+      { method: 'removeDead', args: ['mail'] },
       { method: 'counts', args: ['mail'] },
     ]);
     expect(new Set(asked.map(([, timeoutMs]) => timeoutMs))).toEqual(new Set([1000]));
@@ -136,6 +138,7 @@ describe('a call', () => {
       await expect(jobs.counts(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.dead(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.schedules(name)).rejects.toMatchObject(wrongName);
+      await expect(jobs.removeDead(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.unschedule(name, 'k')).rejects.toMatchObject(wrongName);
     }
     expect(asked).toEqual([]);

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { listSchedules } from '../../src/cluster/jobs/list-schedules.js';
 import type { JobQueue, RunJob } from '../../src/cluster/jobs/queue.js';
 import { deferred } from '../../src/util/deferred.js';
@@ -153,6 +153,43 @@ describe.each(engines.filter(({ isHere }) => isHere))('what is seen of durable j
     lists.push(await listSchedules(engineQueue, 0, 10));
     expect(lists).toEqual([[]]);
     expect(await queue.schedules(name)).toHaveLength(1);
+  });
+
+  test('dead jobs of a name are removed, at most a thousand in one call, and no others; their ids are free again', async () => {
+    const fails: RunJob = ({ data }) => (data === 'done' ? Promise.resolve(1) : Promise.reject(new Error('no')));
+    const worker = await queue.work(name, fails, { concurrency: 50 });
+    const other = await queue.work(`${name}-other`, fails, { concurrency: 1 });
+    const done = await queue.enqueue(name, 'done');
+    await queue.enqueue(`${name}-other`, 0);
+    await queue.enqueueMany(Array.from({ length: 1_001 }, (_, nth) => ({ name, data: nth, id: `id ${nth}` })));
+    await eventually(async () => expect(await queue.counts(name)).toMatchObject({ done: 1, dead: 1_001 }));
+    await eventually(async () => expect(await queue.counts(`${name}-other`)).toMatchObject({ dead: 1 }));
+    await Promise.all([worker.close(0), other.close(0)]);
+    const waiting = await queue.enqueue(name, 'waits');
+    const delayed = await queue.enqueue(name, 'late', { delayMs: 60_000 });
+    expect([await queue.removeDead(name), await queue.removeDead(name), await queue.removeDead(name)]).toEqual([
+      ...[1_000, 1, 0],
+    ]);
+    expect(await queue.counts(name)).toEqual({ waiting: 1, delayed: 1, running: 0, done: 1, dead: 0 });
+    expect(await queue.counts(`${name}-other`)).toMatchObject({ dead: 1 });
+    for (const id of [done, waiting, delayed]) expect(await queue.find(id)).toMatchObject({ id });
+    expect(await queue.find(`${name}:id 7`)).toBe(undefined);
+    await queue.enqueue(name, 'again', { id: 'id 7' });
+    expect(await queue.find(`${name}:id 7`)).toMatchObject({ state: 'waiting', data: 'again' });
+    await expect(queue.removeDead('a:b')).rejects.toMatchObject({ code: 'ERR_JOB_OPTION' });
+  });
+
+  test('dead jobs of a node whose clock is ahead are removed too', async () => {
+    const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000);
+    try {
+      const worker = await queue.work(name, () => Promise.reject(new Error('no')), { concurrency: 1 });
+      await queue.enqueue(name, 0);
+      await eventually(async () => expect(await queue.counts(name)).toMatchObject({ dead: 1 }));
+      await worker.close(0);
+    } finally {
+      clock.mockRestore();
+    }
+    expect(await queue.removeDead(name)).toBe(1);
   });
 
   test('a job that is retried has lost what it had as a dead one', async () => {

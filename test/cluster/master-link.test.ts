@@ -145,6 +145,8 @@ describe('what operators want of durable jobs', () => {
     expect(calls.at(-1)).toEqual({ method: 'retry', args: ['mail:9'] });
     await ask({ say: 'removeJob', job: 'mail:9' });
     expect(calls.at(-1)).toEqual({ method: 'remove', args: ['mail:9'] });
+    await ask({ say: 'removeDeadJobs', name: 'mail' });
+    expect(calls.at(-1)).toEqual({ method: 'removeDead', args: ['mail'] });
   });
 });
 

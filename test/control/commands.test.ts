@@ -53,6 +53,7 @@ describe('a command', () => {
     ['jobSchedules', { name: 'mail', offset: 7, count: 1 }, ['jobSchedules', 'mail', 7, 1]],
     ['unschedule', { name: 'mail', key: 'nightly' }, ['unschedule', 'mail', 'nightly']],
     ['removeJob', { id: 'mail:7' }, ['removeJob', 'mail:7']],
+    ['removeDeadJobs', { name: 'mail' }, ['removeDeadJobs', 'mail']],
     ['scale', { workerNum: 7 }, ['scale', 7]],
     ['stopWorker', { workerId: 3 }, ['stopWorker', 3, false]],
     ['stopWorker', { workerId: 0, force: true }, ['stopWorker', 0, true]],

@@ -421,6 +421,12 @@ describe('an operator', () => {
     expect(refused).toMatchObject({ code: 1, out: '1 of 2 dead jobs run again.\n' });
     expect(refused.err).toContain('ERR_JOB_NOT_DEAD');
     await node.dead(2);
+    expect(await tswoole(node.server, 'jobs', 'remove', '--dead', 'work')).toMatchObject({
+      code: 0,
+      out: '2 dead jobs are removed.\n',
+    });
+    await node.counted({ dead: 0, delayed: 1 });
+    expect(await node.ask('removeDead', 'work')).toBe(0);
     await node.ask('schedule', 'once: a year', { cron: '0 0 1 1 *', tz: 'UTC' }, { name: 'work', data: { n: 1 } });
     const [schedule] = (await node.ask('schedules', 'work')) as [{ nextAt: number }];
     const next = new Date(schedule.nextAt).toISOString();

@@ -128,6 +128,15 @@ describe('durable jobs', () => {
     expect(said.at(-1)).toMatchObject({ say: 'removeJob', job: 'mail:2' });
     made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: true });
     expect(await removed).toBe(true);
+    for (const [gone, more] of [
+      [999, false],
+      [1000, true],
+    ]) {
+      const all = made.jobs.removeDead('mail');
+      expect(said.at(-1)).toMatchObject({ say: 'removeDeadJobs', name: 'mail' });
+      made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: gone });
+      expect(await all).toEqual({ removed: gone, more });
+    }
     const late = outcome(made.jobs.count());
     await vi.advanceTimersByTimeAsync(3000);
     expect(await late).toMatchObject({ code: 'ERR_CLUSTER_TIMEOUT' });

@@ -351,6 +351,7 @@ describe('a node of several', () => {
       find: async (id: string) => (id === 'mail:1' ? ({ id } as ShownJob) : undefined),
       schedules: async (...given: unknown[]) => given as never,
       unschedule: async (_: string, key: string) => key === 'k',
+      removeDead: async (name: string) => ({ removed: name.length, more: true }),
       remove: async (id: string) => id === 'mail:1',
       retry: async (id: string) => void retried.push(id),
     };
@@ -383,6 +384,7 @@ describe('a node of several', () => {
     expect(await of('up', false).findJob('mail:1')).toEqual({ id: 'mail:1' });
     expect(await of('up', false).findJob('mail:2')).toBe(null);
     expect(await of('up', false).jobSchedules('mail', 1, 2)).toEqual(['mail', 1, 2]);
+    expect(await of('up', false).removeDeadJobs('mail')).toEqual({ removed: 4, more: true });
     expect(await of('up', false).unschedule('mail', 'k')).toEqual({ unscheduled: true });
     await expect(make().countJobs()).rejects.toMatchObject({ code: 'ERR_NO_CLUSTER' });
   });

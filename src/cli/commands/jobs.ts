@@ -4,6 +4,7 @@ import {
   MOST_DEAD_JOBS,
   MOST_SCHEDULES,
   type NamedJobs,
+  type RemovedDead,
   type ShownJob,
   type ShownSchedule,
 } from '../../control/controlled.js';
@@ -117,8 +118,30 @@ export function addJobs(program: Command): void {
 
   withTarget(jobs.command('remove'))
     .summary('remove jobs that wait, are delayed or ended')
-    .argument('<ids...>', 'NAME:ID, as enqueue gives it')
-    .action((ids: string[], flags: TargetFlags) => ask(choiceOf(flags), (asked) => remove(asked, ids)));
+    .argument('[ids...]', 'NAME:ID, as enqueue gives it')
+    .option('--dead <name>', 'all dead jobs of that name')
+    .action(async (ids: string[], flags: TargetFlags & { dead?: string }) => {
+      const { dead } = flags;
+      if (ids.length > 0 === (dead !== undefined)) {
+        throw new CliError(ExitCode.usage, 'Give the ids of jobs, or --dead NAME for all dead jobs of a name.');
+      }
+      await ask(choiceOf(flags), (asked) => (dead === undefined ? remove(asked, ids) : removeDead(asked, dead)));
+    });
+}
+
+/** Call by call, each of which removes a bounded number. What was removed before a failure is told too. */
+async function removeDead({ call }: Asked, name: string): Promise<void> {
+  let done = 0;
+  try {
+    for (let more = true; more; ) {
+      const answer = await call<RemovedDead>('removeDeadJobs', { name }, CALL_MS);
+      done += answer.removed;
+      more = answer.more;
+    }
+  } catch (error) {
+    failWith(visible(name), error);
+  }
+  print(`${count(done)} dead ${done === 1 ? 'job is' : 'jobs are'} removed.`);
 }
 
 /** One that cannot be removed keeps none of the others from it. */

@@ -122,6 +122,8 @@ export class MasterLink implements PresentMaster {
         return jobs?.answer({ method: 'unschedule', args: [question.name, question.key] });
       case 'removeJob':
         return jobs?.answer({ method: 'remove', args: [question.job] });
+      case 'removeDeadJobs':
+        return jobs?.answer({ method: 'removeDead', args: [question.name] });
     }
   }
 
@@ -206,6 +208,7 @@ const ofMaster: readonly string[] = [
   'jobSchedules',
   'unschedule',
   'removeJob',
+  'removeDeadJobs',
   'ofMaster',
 ] satisfies FromMaster['say'][];
 

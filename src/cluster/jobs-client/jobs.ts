@@ -173,6 +173,16 @@ export class Jobs {
     return (await this.#ask({ method: 'remove', args: [id] })) as boolean;
   }
 
+  /**
+   * Removes dead jobs of a name: at most 1,000 in one call, so that the engine answers others in between. Their ids are free
+   * again. To remove all, call it until it has removed less than that.
+   * @returns how many were removed
+   */
+  async removeDead(name: string): Promise<number> {
+    checkName('name', name);
+    return (await this.#ask({ method: 'removeDead', args: [name] })) as number;
+  }
+
   /** Of one name, over all nodes. */
   async counts(name: string): Promise<JobCounts> {
     checkName('name', name);

@@ -11,7 +11,7 @@ import { checkName, fromJobId, newEngineId, toEngineId, toEngineKey, toJobId } f
 import { toJobCounts, toJobInfo } from './job-info.js';
 import { toDelay, toLimiter, toPage, toRepeat, toTemplate, unusableCron } from './job-options.js';
 import { checkFields, wrong } from './known-fields.js';
-import { integer, LONGEST_MS } from './limits.js';
+import { integer, LONGEST_MS, MOST_REMOVED } from './limits.js';
 import { listSchedules } from './list-schedules.js';
 import { PostgresEngine } from './postgres-engine.js';
 import type * as Jobs from './queue.js';
@@ -185,6 +185,13 @@ class BullJobQueue implements Jobs.JobQueue {
       if (job !== undefined) await removeJob(job, id);
       return job !== undefined;
     });
+  }
+
+  async removeDead(name: string): Promise<number> {
+    checkName('name', name);
+    // A node whose clock is ahead has written later times than those that there are here.
+    const removed = await this.#ask(() => this.#queue(name).clean(-LONGEST_MS, MOST_REMOVED, 'failed'));
+    return removed.length;
   }
 
   async counts(name: string): Promise<Jobs.JobCounts> {

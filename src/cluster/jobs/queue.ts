@@ -234,6 +234,8 @@ export interface JobQueue {
   retry(id: JobId): Promise<void>;
   /** Whether there was one: waiting, delayed, done or dead. ERR_JOB_NOT_REMOVED: it is under way, or the next tick of a schedule. */
   remove(id: JobId): Promise<boolean>;
+  /** How many: at most `MOST_REMOVED` of those that are dead, so that no call keeps the engine from all others. */
+  removeDead(name: string): Promise<number>;
   counts(name: string): Promise<JobCounts>;
   stats(): JobStats;
   /** Closes every worker with `drainMs`, then the connections. Afterwards every call rejects with ERR_CLUSTER_DOWN. */
