@@ -30,7 +30,7 @@ export function describeJob(job: ShownJob): string {
   const entries = [
     ['id', id],
     ['state', state],
-    ['failed', `${attemptsMade} of ${attempts} attempts`],
+    ['attempts', `${attemptsMade} of ${attempts}`],
     ['enqueued', timeOf(enqueuedAt)],
     ['started', timeOf(startedAt)],
     ['ended', timeOf(endedAt)],

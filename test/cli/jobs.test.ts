@@ -27,7 +27,7 @@ describe('tswoole jobs show', () => {
     const lines = [
       'id        mail:1',
       'state     waiting',
-      'failed    0 of 5 attempts',
+      'attempts  0 of 5',
       'enqueued  2023-11-14T22:13:20.000Z',
       'data      {"to":"x\\u{2028}"}',
     ];

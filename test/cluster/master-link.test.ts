@@ -120,6 +120,10 @@ describe('what operators want of durable jobs', () => {
     expect(calls.at(-1)).toEqual({ method: 'find', args: ['mail:1'] });
     const value = { ...info, id: 'mail:1', state: 'done', data: { to: 'x' }, resultStart: `"${'y'.repeat(49_999)}…` };
     expect(answered).toEqual({ say: 'answer', id: 6, value });
+    const text = 'z'.repeat(20_000);
+    found = { ...info, id: 'mail:1', data: null, reason: text, stack: text };
+    const cut = `${'z'.repeat(10_000)}…`;
+    expect(await ask({ say: 'findJob', job: 'mail:1' })).toMatchObject({ value: { reason: cut, stack: cut } });
     found = undefined;
     expect(await ask({ say: 'findJob', job: 'mail:2' })).toEqual({ say: 'answer', id: 6, value: undefined });
   });

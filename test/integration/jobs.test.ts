@@ -408,6 +408,7 @@ describe('an operator', () => {
 
     const shown = await tswoole(node.server, 'jobs', 'show', id('first'));
     expect(shown.out).toMatch(/^state +dead\n(.+\n)+reason +not at attempt 1\n\nError: not at attempt 1\n {4}at /m);
+    expect(await (await fetch(`${status.admin}/api/findJob?id=${id('unknown')}`)).json()).toBe(null);
     const none = await tswoole(node.server, 'jobs', 'show', id('unknown'));
     expect(none).toMatchObject({ code: 1, err: expect.stringContaining(`no job "${id('unknown')}"`) });
 

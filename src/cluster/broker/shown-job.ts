@@ -7,8 +7,9 @@ const MOST_OF_DATA = 500;
 const MOST_OF_REASON = 1000;
 const MOST_OF_STACK = 1500;
 const MOST_OF_CRON = 500;
-/** Of one that is asked for by its id, of the JSON of its data and of its result. Its reason and stack are bounded by the engine. */
+/** Of one that is asked for by its id: of the JSON of its data and of its result; of its reason and of its stack. */
 const MOST_OF_ONE = 50_000;
+const MOST_OF_ITS_REASON = 10_000;
 
 export function toDeadJob({ state: _, data, reason, stack, ...job }: JobInfo): DeadJob {
   return {
@@ -19,9 +20,11 @@ export function toDeadJob({ state: _, data, reason, stack, ...job }: JobInfo): D
   };
 }
 
-export function toShownJob({ data, result, ...job }: JobInfo): ShownJob {
+export function toShownJob({ data, result, reason, stack, ...job }: JobInfo): ShownJob {
   return {
     ...job,
+    ...(reason !== undefined && { reason: shortened(reason, MOST_OF_ITS_REASON) }),
+    ...(stack !== undefined && { stack: shortened(stack, MOST_OF_ITS_REASON) }),
     ...shortenedJson('data', data, MOST_OF_ONE),
     ...(result !== undefined && shortenedJson('result', result, MOST_OF_ONE)),
   };

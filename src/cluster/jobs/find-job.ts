@@ -14,9 +14,11 @@ export async function findJob(queue: Queue, engineId: string): Promise<JobInfo |
   for (let reads = 1; ; reads++) {
     const job = await queue.getJob(engineId);
     const after = await queue.getJobState(engineId);
-    const state = toJobState(after);
-    if (job === undefined || (before === after && state === undefined)) return undefined;
-    if (state !== undefined && (before === after || reads >= MOST_READS)) return toJobInfo(queue.name, job, state);
+    if (job === undefined) return undefined;
+    if (before === after || reads >= MOST_READS) {
+      const state = toJobState(after);
+      return state && toJobInfo(queue.name, job, state);
+    }
     before = after;
   }
 }

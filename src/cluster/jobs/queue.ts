@@ -23,7 +23,7 @@ export interface JobBackoff {
   readonly jitter?: number;
 }
 
-/** How many ended jobs the engine keeps. What is kept is what `dead`, `retry` and idempotence by `id` can know. */
+/** How many ended jobs the engine keeps. What is kept is what `find`, `dead`, `retry` and idempotence by `id` can know. */
 export interface JobKeep {
   /** Completed jobs kept per queue; 0 keeps none. Default 1,000. */
   readonly done?: number;
@@ -132,7 +132,7 @@ export interface JobInfo {
   readonly state: JobState;
   /** As it was given to `enqueue`. */
   readonly data: unknown;
-  /** Runs that ended in an error so far. */
+  /** Runs that have ended: those in an error, and the one that is done. */
   readonly attemptsMade: number;
   /** Most runs it may have. */
   readonly attempts: number;
