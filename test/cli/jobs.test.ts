@@ -38,17 +38,12 @@ describe('tswoole jobs show', () => {
   });
 
   it('shows the result of one that is done, and reason and stack of one that is dead', async () => {
-    await serve({ ...waiting, state: 'done', startedAt: at, endedAt: at + 1, result: { n: null } });
+    let job: ShownJob = { ...waiting, state: 'done', startedAt: at, endedAt: at + 1, result: { n: null } };
+    await world.serve({ findJob: async () => job });
     const done = (await world.run('jobs', 'show', 'mail:1')).out;
     expect(done).toMatch(/^ended {5}2023-11-14T22:13:20\.001Z$/m);
     expect(done).toMatch(/^result {4}\{"n":null\}$/m);
-    await serve({
-      ...waiting,
-      state: 'dead',
-      reason: 'no\u001b route',
-      stack: 'Error: no\n    at x\u001b',
-      data: null,
-    });
+    job = { ...waiting, state: 'dead', reason: 'no\u001b route', stack: 'Error: no\n    at x\u001b', data: null };
     const dead = (await world.run('jobs', 'show', 'mail:1')).out;
     expect(dead).toMatch(/^reason {4}no\\u\{1b\} route\n\nError: no\n {4}at x\\u\{1b\}\n$/m);
   });

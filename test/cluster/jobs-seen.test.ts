@@ -104,13 +104,17 @@ describe.each(engines.filter(({ isHere }) => isHere))('what is seen of durable j
     expect(all.map(({ key, rule }) => [key, rule]).sort()).toEqual(
       Object.entries({ ...given, 'leap:day %': leap }).sort(),
     );
-    expect(all[0]).toEqual({ key: 'beat', name, rule: given.beat, nextAt: all[0]?.nextAt, data: null, attempts: 1 });
+    expect(all[0]).toEqual({ key: 'beat', name, rule: given.beat, nextAt: all[0]?.nextAt, data: {}, attempts: 1 });
     expect(all.find(({ key }) => key === 'yearly')).toMatchObject({ data: {}, attempts: 1 });
     const last = all.find(({ key }) => key === 'leap:day %');
     expect(last).toMatchObject({ data: { report: true }, attempts: 3 });
     const due = new Date(last?.nextAt ?? 0);
     expect(due.toISOString()).toMatch(/-02-29T02:00:00\.000Z$/);
     expect(all.map(({ nextAt }) => nextAt)).toEqual(all.map(({ nextAt }) => nextAt).sort((a, b) => a - b));
+    for (const { key, nextAt, data } of all) {
+      const tick = `${name}:repeat:${key.replace('%', '%25').replace(':', '%3A')}:${nextAt}`;
+      expect(await queue.find(tick)).toMatchObject({ data });
+    }
     const pages = [
       await queue.schedules(name, { limit: 2 }),
       await queue.schedules(name, { offset: 2 }),
@@ -138,20 +142,17 @@ describe.each(engines.filter(({ isHere }) => isHere))('what is seen of durable j
     await queue.schedule('k', { everyMs: 3_600_000 }, job);
     const engineQueue = await queues.reader(engine.url, name);
     const backend = engineQueue.getBackend();
-    const [lists, range] = [[] as unknown[], backend.getJobSchedulersRange.bind(backend)];
-    backend.getJobSchedulersRange = async (...page) => {
-      const keys = await range(...page);
-      await queue.unschedule(name, 'k');
-      return keys;
-    };
-    const one = engineQueue.getJobScheduler.bind(engineQueue);
-    engineQueue.getJobScheduler = async (key) => {
-      const found = await one(key);
-      await queue.schedule('k', { everyMs: 3_600_000 }, job);
-      return found;
-    };
-    lists.push(await listSchedules(engineQueue, 0, 10));
-    expect(lists).toEqual([[]]);
+    const then = <A extends unknown[], T>(read: (...args: A) => Promise<T>, act: () => Promise<unknown>) =>
+      async function (this: unknown, ...args: A): Promise<T> {
+        const found = await read.apply(this, args);
+        await act();
+        return found;
+      };
+    const schedule = () => queue.schedule('k', { everyMs: 3_600_000 }, job);
+    backend.getJobSchedulersRange = then(backend.getJobSchedulersRange, () => queue.unschedule(name, 'k'));
+    backend.getJobScheduler = then(backend.getJobScheduler, schedule);
+    backend.getJobSchedulerData = then(backend.getJobSchedulerData, schedule);
+    expect(await listSchedules(engineQueue, 0, 10)).toEqual([]);
     expect(await queue.schedules(name)).toHaveLength(1);
   });
 

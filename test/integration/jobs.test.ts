@@ -385,7 +385,7 @@ describe('a job that computes while its server shuts down', () => {
 });
 
 describe('an operator', () => {
-  test('sees what waits and what is dead, and has dead jobs run again', async () => {
+  test('sees what waits and what is dead, has dead jobs run again or removed, and ends schedules', async () => {
     engine ??= await startRedis({ appendOnly: true });
     const node = await start({ nodeId: 'operated', jobs: { prefix: 'operated' }, options: { admin: { port: 0 } } });
     const name = async (): Promise<unknown> => {

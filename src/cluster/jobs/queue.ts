@@ -174,7 +174,7 @@ export interface JobSchedule {
   readonly rule: JobRule;
   /** When it ticks next, in ms since 1970; a time that has passed: that job waits for a task worker. */
   readonly nextAt: number;
-  /** What its jobs get. */
+  /** What its jobs get: `{}` where null was given. */
   readonly data: unknown;
   /** Most runs of each of its jobs. */
   readonly attempts: number;
