@@ -130,7 +130,7 @@ export interface RemovedDead {
 export interface ShownSchedule {
   readonly key: string;
   readonly name: string;
-  /** As it was given; of a cron rule the first 500 characters. */
+  /** As it was given; of a cron rule the first 2,000 characters. */
   readonly rule: { readonly cron: string; readonly tz?: string } | { readonly everyMs: number };
   /** Unix time in ms; one that has passed: that job waits. */
   readonly nextAt: number;

@@ -67,7 +67,7 @@ describe('what operators want of durable jobs', () => {
   let found: object | undefined;
   const schedule = { key: 'k', name: 'mail', nextAt: 4, attempts: 1 };
   const schedules = [
-    { ...schedule, rule: { cron: `${'1,'.repeat(400)}1 * * * *`, tz: 'UTC' }, data: 'x'.repeat(600) },
+    { ...schedule, rule: { cron: `${'1,'.repeat(1200)}1 * * * *`, tz: 'UTC' }, data: 'x'.repeat(600) },
     { ...schedule, rule: { everyMs: 500 }, data: null },
   ];
   const ask = async (message: object): Promise<unknown> => {
@@ -135,7 +135,7 @@ describe('what operators want of durable jobs', () => {
     expect(answered).toEqual({
       ...{ say: 'answer', id: 6 },
       value: [
-        { ...schedule, rule: { cron: `${'1,'.repeat(250)}…`, tz: 'UTC' }, dataStart: `"${'x'.repeat(499)}…` },
+        { ...schedule, rule: { cron: `${'1,'.repeat(1000)}…`, tz: 'UTC' }, dataStart: `"${'x'.repeat(499)}…` },
         { ...schedule, rule: { everyMs: 500 }, data: null },
       ],
     });

@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ServerStatus } from '../../src/control/controlled.js';
+import type { ServerStatus, ShownJob, ShownSchedule } from '../../src/control/controlled.js';
 import { type ClusterClient, clientsOfTests } from '../helpers/cluster-client.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { LastingServers } from '../helpers/lasting-servers.js';
+import { hasPostgres, startPostgres } from '../helpers/postgres.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
 import {
   endServers,
@@ -444,6 +445,46 @@ describe('an operator', () => {
     await poll('the status says so', async () => (await tswoole(node.server, 'status')).out.includes('no jobs run: '));
     await engine.restart();
     await poll('they are counted again', async () => (await tswoole(node.server, 'jobs')).code === 0);
+  });
+});
+
+describe.each([
+  { on: 'Redis', isHere: hasRedis, begin: () => startRedis() },
+  { on: 'PostgreSQL', isHere: hasPostgres, begin: () => startPostgres() },
+])('an operator of jobs on $on', ({ isHere, begin }) => {
+  it.skipIf(!isHere)('sees one of them, cut where it is long, and schedules, and removes what is dead', async () => {
+    const own = await begin();
+    try {
+      const cluster = { driver: 'memory', url: 'memory://seen' };
+      const node = await start({ nodeId: 'seen', cluster, jobs: { url: own.url } });
+      const long = '\u0001'.repeat(60_000);
+      await node.enqueue({ do: 'give', value: long }, { id: 'long' });
+      await node.enqueue({ do: 'fail', times: 1 }, { id: 'dead' });
+      await node.counted({ done: 1, dead: 1 });
+      expect(await node.ask('find', id('long'))).toMatchObject({ state: 'done', result: long });
+      const shown = JSON.parse((await tswoole(node.server, 'jobs', 'show', id('long'), '--json')).out) as ShownJob;
+      expect(shown).toMatchObject({ state: 'done', attemptsMade: 1, attempts: 1 });
+      expect([shown.dataStart, shown.resultStart].map((text) => text?.length)).toEqual([50_001, 50_001]);
+      expect([shown.data, shown.result]).toEqual([undefined, undefined]);
+
+      const rule = { cron: `0${' '.repeat(1000)}0 1 1 *`, tz: 'UTC' };
+      const keys = Array.from({ length: 50 }, (_, nth) => `${'\u0001'.repeat(120)}${nth}`);
+      const data = '\u0001'.repeat(2000);
+      const made = await Promise.all(keys.map((key) => node.ask('schedule', key, rule, { name: 'work', data })));
+      expect(made).toEqual(keys.map(() => null));
+      const page = await tswoole(node.server, 'jobs', 'schedules', 'work', '-n', '50', '--json');
+      const schedules = JSON.parse(page.out) as ShownSchedule[];
+      expect(schedules.map(({ key }) => key).sort()).toEqual(keys.sort());
+      expect(schedules[0]).toMatchObject({ rule, attempts: 1, dataStart: expect.any(String) });
+      expect(((await node.ask('schedules', 'work', { limit: 1 })) as object[])[0]).toMatchObject({ rule, data });
+      expect(await tswoole(node.server, 'jobs', 'unschedule', 'work', keys[0] ?? '')).toMatchObject({ code: 0 });
+
+      expect((await tswoole(node.server, 'jobs', 'remove', '--dead', 'work')).out).toBe('1 dead job is removed.\n');
+      await node.counted({ done: 1, dead: 0, delayed: 49 });
+      await node.server.stop();
+    } finally {
+      await own.stop();
+    }
   });
 });
 

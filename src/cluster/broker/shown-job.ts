@@ -6,7 +6,7 @@ import type { DeadJob, ShownJob, ShownSchedule } from '../messages.js';
 const MOST_OF_DATA = 500;
 const MOST_OF_REASON = 1000;
 const MOST_OF_STACK = 1500;
-const MOST_OF_CRON = 500;
+const MOST_OF_CRON = 2000;
 /** Of one that is asked for by its id: of the JSON of its data and of its result; of its reason and of its stack. */
 const MOST_OF_ONE = 50_000;
 const MOST_OF_ITS_REASON = 10_000;
@@ -34,7 +34,7 @@ export function toShownSchedule({ rule, data, ...schedule }: JobSchedule): Shown
   return { ...schedule, rule: shortenedRule(rule), ...shortenedJson('data', data, MOST_OF_DATA) };
 }
 
-/** A list of a field may have any length. */
+/** The engine's parser takes 1,024 characters at most; what another program has stored is not bounded. */
 function shortenedRule(rule: JobRule): JobRule {
   return 'cron' in rule ? { ...rule, cron: shortened(rule.cron, MOST_OF_CRON) } : rule;
 }
