@@ -214,6 +214,15 @@ describe('the list of commands', () => {
     expect(table.has('commands')).toBe(true);
   });
 
+  it('tells the log what it was given, but no texts and nothing of the user’s commands', () => {
+    own.set('greet', () => null);
+    const given = { name: 'mail', key: 'k'.repeat(200) };
+    expect(table.loggable('unschedule', given)).toEqual({ name: 'mail', key: 'k'.repeat(128) });
+    expect(table.loggable('removeDeadJobs', { name: 'mail', text: 'x' })).toEqual({ name: 'mail' });
+    expect(table.loggable('publish', { room: 'a', text: 'secret' })).toEqual({ room: 'a' });
+    expect(table.loggable('greet', { name: 'secret' })).toEqual({});
+  });
+
   it('says which only look: they need no token that may change something', () => {
     const looks = Object.keys(commands).filter((name) => !table.changes(name));
     expect(looks).toEqual([
