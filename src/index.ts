@@ -10,6 +10,7 @@ export type {
   JobOptions,
   JobPage,
   JobRule,
+  JobSchedule,
   JobState,
   NewJob,
   ScheduledJob,

@@ -44,6 +44,13 @@ export function percent(share: number): string {
   return `${Math.round(share * 100)}%`;
 }
 
+/** @returns `2026-01-31 04:00:00`, as the viewer's machine has it */
+export function dateAndTime(at: number): string {
+  const date = new Date(at);
+  const days = [date.getFullYear(), date.getMonth() + 1, date.getDate()];
+  return `${days.map((value) => String(value).padStart(2, '0')).join('-')} ${timeOfDay(at).slice(0, 8)}`;
+}
+
 /** @returns the time of day with milliseconds, as the viewer's machine has it */
 export function timeOfDay(at: number): string {
   const date = new Date(at);

@@ -147,6 +147,14 @@ export interface DeadJob {
   readonly dataStart?: string;
 }
 
+export interface JobSchedule {
+  readonly key: string;
+  readonly rule: { readonly cron: string; readonly tz?: string } | { readonly everyMs: number };
+  readonly nextAt: number;
+  readonly data?: unknown;
+  readonly dataStart?: string;
+}
+
 export interface State {
   readonly at: number;
   readonly status: Status;

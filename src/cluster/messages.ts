@@ -4,7 +4,7 @@
  */
 import type { SerializedError } from '../errors/index.js';
 import type { DriverState, NodeInfo } from './driver.js';
-import type { JobCounts, JobInfo, JobPage, JobQueue, WorkOptions } from './jobs/queue.js';
+import type { JobCounts, JobInfo, JobPage, JobQueue, JobSchedule, WorkOptions } from './jobs/queue.js';
 
 /** Answers a question by its number. */
 export type Answer =
@@ -20,7 +20,18 @@ export type Question =
   | { readonly ask: 'presence'; readonly key: string }
   | { readonly ask: 'jobs'; readonly call: JobCall };
 
-type JobMethod = 'enqueue' | 'enqueueMany' | 'schedule' | 'unschedule' | 'dead' | 'retry' | 'remove' | 'counts';
+type JobMethod =
+  | 'enqueue'
+  | 'enqueueMany'
+  | 'schedule'
+  | 'unschedule'
+  | 'schedules'
+  | 'find'
+  | 'dead'
+  | 'retry'
+  | 'remove'
+  | 'removeDead'
+  | 'counts';
 /** A call of the queue of durable jobs. */
 export type JobCall = {
   [M in JobMethod]: { readonly method: M; readonly args: Parameters<JobQueue[M]> };
@@ -35,6 +46,26 @@ export interface NamedCounts extends JobCounts {
 
 /** A job that failed for the last time, as an operator sees it: long texts are cut. */
 export interface DeadJob extends Omit<JobInfo, 'state' | 'data'> {
+  /** Missing: its JSON is long. */
+  readonly data?: unknown;
+  /** The beginning of the JSON of such data. */
+  readonly dataStart?: string;
+}
+
+/** A job as an operator asks for it by its id: texts are cut where they are very long. */
+export interface ShownJob extends Omit<JobInfo, 'data' | 'result'> {
+  /** Missing: its JSON is long. */
+  readonly data?: unknown;
+  /** The beginning of the JSON of such data. */
+  readonly dataStart?: string;
+  /** Missing: it has none, or its JSON is long. */
+  readonly result?: unknown;
+  /** The beginning of the JSON of such a result. */
+  readonly resultStart?: string;
+}
+
+/** A schedule as an operator sees it: long texts are cut, also a rule. */
+export interface ShownSchedule extends Omit<JobSchedule, 'data'> {
   /** Missing: its JSON is long. */
   readonly data?: unknown;
   /** The beginning of the JSON of such data. */
@@ -131,7 +162,7 @@ export type ToMaster =
   | { readonly say: 'presentChanges'; readonly changes: readonly PresentChange[] }
   /** A new broker process asks for a page of that copy, as it is when the first one is asked for. Answered by a `PresentPage`. */
   | { readonly say: 'presentBefore'; readonly id: number; readonly page: number }
-  /** To `reloadNode`, `countJobs`, `deadJobs`, `retryJob` and `removeJob`. */
+  /** To `reloadNode`, and to what operators want of jobs. */
   | Answer;
 
 export type FromMaster =
@@ -139,12 +170,20 @@ export type FromMaster =
   | { readonly say: 'reloadNode'; readonly id: number; readonly node: string; readonly timeoutMs: number }
   /** An operator wants the counts of now: `NamedCounts[]`. */
   | { readonly say: 'countJobs'; readonly id: number }
+  /** An operator wants to see a job: `ShownJob`; undefined where there is none. */
+  | { readonly say: 'findJob'; readonly id: number; readonly job: string }
   /** An operator wants a page of dead jobs, `DeadJob[]`: a short one, for it becomes one control message of 1 MiB at most. */
   | { readonly say: 'deadJobs'; readonly id: number; readonly name: string; readonly page: JobPage }
   /** An operator wants a dead job to run again. */
   | { readonly say: 'retryJob'; readonly id: number; readonly job: string }
+  /** An operator wants a page of the schedules of a name, `ShownSchedule[]`: a short one, as of dead jobs. */
+  | { readonly say: 'jobSchedules'; readonly id: number; readonly name: string; readonly page: JobPage }
+  /** An operator wants a schedule ended. The answer: whether there was one. */
+  | { readonly say: 'unschedule'; readonly id: number; readonly name: string; readonly key: string }
   /** An operator wants a job gone. The answer: whether there was one. */
   | { readonly say: 'removeJob'; readonly id: number; readonly job: string }
+  /** An operator wants dead jobs of a name gone, as many as one call removes. The answer: how many there were. */
+  | { readonly say: 'removeDeadJobs'; readonly id: number; readonly name: string }
   /** To `reload` and `presentBefore`. */
   | { readonly say: 'ofMaster'; readonly answer: Answer };
 

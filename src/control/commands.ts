@@ -2,7 +2,7 @@
 import { describe, ServerError, told } from '../errors/index.js';
 import { choice, flag, integer, type Kind, path, refuse, text } from '../options/check.js';
 import { nearest } from '../options/index.js';
-import { type Controlled, MOST_DEAD_JOBS } from './controlled.js';
+import { type Controlled, MOST_DEAD_JOBS, MOST_SCHEDULES } from './controlled.js';
 
 /** The handler of `addCommand`. It runs in the master; its return value, or the value it resolves to, is the answer (JSON). */
 export type CommandHandler = (given: Readonly<Record<string, unknown>>) => unknown;
@@ -115,6 +115,13 @@ export const commands = {
     takes: {},
     run: (server) => server.countJobs(),
   },
+  findJob: {
+    help: 'A durable job, with where it stands and, if it is done, what its handler has returned; null: there is none.',
+    changes: false,
+    takes: { id: anyText() },
+    required: ['id'],
+    run: (server, { id }) => server.findJob(id as string),
+  },
   deadJobs: {
     help: 'Durable jobs of a name that failed for the last time, newest first, page by page.',
     changes: false,
@@ -134,12 +141,38 @@ export const commands = {
     required: ['id'],
     run: (server, { id }) => server.retryJob(id as string),
   },
+  jobSchedules: {
+    help: 'The schedules of durable jobs of a name, the next to tick first, page by page.',
+    changes: false,
+    takes: {
+      name: anyText(),
+      offset: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+      count: integer({ min: 1, max: MOST_SCHEDULES }),
+    },
+    required: ['name'],
+    run: (server, { name, offset = 0, count = MOST_SCHEDULES }) =>
+      server.jobSchedules(name as string, offset as number, count as number),
+  },
+  unschedule: {
+    help: 'Ends a schedule of durable jobs of a name, and tells whether there was one.',
+    changes: true,
+    takes: { name: anyText(), key: anyText() },
+    required: ['name', 'key'],
+    run: (server, { name, key }) => server.unschedule(name as string, key as string),
+  },
   removeJob: {
     help: 'Removes a durable job that is not under way, and tells whether there was one.',
     changes: true,
     takes: { id: anyText() },
     required: ['id'],
     run: (server, { id }) => server.removeJob(id as string),
+  },
+  removeDeadJobs: {
+    help: 'Removes dead jobs of a name, 1,000 at most, and tells how many, and whether there may be more.',
+    changes: true,
+    takes: { name: anyText() },
+    required: ['name'],
+    run: (server, { name }) => server.removeDeadJobs(name as string),
   },
   settings: {
     help: 'Every option with its value; secrets are left out.',
@@ -252,7 +285,7 @@ function anyText(): Kind<string, string> {
 }
 
 /** Arguments that are words. */
-const TOLD: ReadonlySet<string> = new Set(['target', 'kind', 'level', 'room', 'id']);
+const TOLD: ReadonlySet<string> = new Set(['target', 'kind', 'level', 'room', 'id', 'name', 'key']);
 
 const NAME = /^[a-z][A-Za-z0-9:_-]{0,63}$/;
 

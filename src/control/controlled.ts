@@ -120,6 +120,55 @@ export interface DeadJob {
   readonly dataStart?: string;
 }
 
+export interface RemovedDead {
+  readonly removed: number;
+  /** There may be more: that were as many as one call removes. */
+  readonly more: boolean;
+}
+
+/** Enqueues a job at each tick. */
+export interface ShownSchedule {
+  readonly key: string;
+  readonly name: string;
+  /** As it was given; of a cron rule the first 2,000 characters. */
+  readonly rule: { readonly cron: string; readonly tz?: string } | { readonly everyMs: number };
+  /** Unix time in ms; one that has passed: that job waits. */
+  readonly nextAt: number;
+  /** Most of each of its jobs. */
+  readonly attempts: number;
+  /** Of its jobs, where the JSON has at most 500 characters. */
+  readonly data?: unknown;
+  /** Of longer data: the first 500 characters of its JSON. */
+  readonly dataStart?: string;
+}
+
+/** Of one page, as of dead jobs. */
+export const MOST_SCHEDULES = 50;
+
+/** A job that is asked for by its id. Times are Unix time in ms. */
+export interface ShownJob {
+  readonly id: string;
+  readonly name: string;
+  readonly state: 'waiting' | 'delayed' | 'running' | 'done' | 'dead';
+  readonly attemptsMade: number;
+  /** Most it may have. */
+  readonly attempts: number;
+  readonly enqueuedAt: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  /** Why the newest attempt that has ended failed. */
+  readonly reason?: string;
+  readonly stack?: string;
+  /** As it was enqueued, where its JSON has at most 50,000 characters. */
+  readonly data?: unknown;
+  /** Of longer data: the first 50,000 characters of its JSON. */
+  readonly dataStart?: string;
+  /** Of a job that is done: what its handler has returned, where its JSON has at most 50,000 characters. */
+  readonly result?: unknown;
+  /** Of a longer result: the first 50,000 characters of its JSON. */
+  readonly resultStart?: string;
+}
+
 /** Of one page: it comes to the master as one control message, which has 1 MiB at most. */
 export const MOST_DEAD_JOBS = 50;
 
@@ -159,12 +208,20 @@ export interface ClusterControl {
 export interface JobControl {
   /** Counts now: the names that this node takes or has enqueued since its broker process started, 100 at most. */
   count(): Promise<readonly NamedJobs[]>;
+  /** undefined: the engine does not have it (any more). */
+  find(job: string): Promise<ShownJob | undefined>;
   /** Newest first. @param limit at most `MOST_DEAD_JOBS` */
   dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** Runs a dead job again, with all its attempts. Rejects with ERR_JOB_NOT_DEAD too. */
   retry(job: string): Promise<void>;
+  /** The next to tick first. @param limit at most `MOST_SCHEDULES` */
+  schedules(name: string, offset: number, limit: number): Promise<readonly ShownSchedule[]>;
+  /** Whether there was one. */
+  unschedule(name: string, key: string): Promise<boolean>;
   /** Whether there was one. Rejects with ERR_JOB_NOT_REMOVED too. */
   remove(job: string): Promise<boolean>;
+  /** Dead jobs of a name, 1,000 at most in one call. */
+  removeDead(name: string): Promise<RemovedDead>;
 }
 
 export interface ServerStatus {
@@ -283,12 +340,20 @@ export interface Controlled {
   reloadNodes(): Promise<NodesReload>;
   /** As `JobControl.count`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   countJobs(): Promise<readonly NamedJobs[]>;
+  /** As `JobControl.find`, null for undefined. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  findJob(job: string): Promise<ShownJob | null>;
   /** As `JobControl.dead`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]>;
   /** As `JobControl.retry`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   retryJob(job: string): Promise<void>;
+  /** As `JobControl.schedules`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  jobSchedules(name: string, offset: number, limit: number): Promise<readonly ShownSchedule[]>;
+  /** As `JobControl.unschedule`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  unschedule(name: string, key: string): Promise<{ readonly unscheduled: boolean }>;
   /** As `JobControl.remove`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
   removeJob(job: string): Promise<{ readonly removed: boolean }>;
+  /** As `JobControl.removeDead`. Rejects with ERR_NO_CLUSTER and ERR_NO_JOBS too. */
+  removeDeadJobs(name: string): Promise<RemovedDead>;
   /** Begins the shutdown, which is complete when the process has ended. */
   shutdown(): void;
   /** @throws ServerError ERR_WORKER_ID */

@@ -14,9 +14,12 @@ import type {
   NodesReload,
   ProfileRequest,
   Reloaded,
+  RemovedDead,
   RoomReport,
   ServerState,
   ServerStatus,
+  ShownJob,
+  ShownSchedule,
   TakenProfile,
   Traffic,
 } from '../control/controlled.js';
@@ -245,6 +248,10 @@ export class ControlledServer implements Controlled {
     return this.#jobs('jobs').count();
   }
 
+  async findJob(job: string): Promise<ShownJob | null> {
+    return (await this.#jobs('findJob').find(job)) ?? null;
+  }
+
   async deadJobs(name: string, offset: number, limit: number): Promise<readonly DeadJob[]> {
     return this.#jobs('deadJobs').dead(name, offset, limit);
   }
@@ -253,8 +260,20 @@ export class ControlledServer implements Controlled {
     await this.#jobs('retryJob').retry(job);
   }
 
+  async jobSchedules(name: string, offset: number, limit: number): Promise<readonly ShownSchedule[]> {
+    return this.#jobs('jobSchedules').schedules(name, offset, limit);
+  }
+
+  async unschedule(name: string, key: string): Promise<{ readonly unscheduled: boolean }> {
+    return { unscheduled: await this.#jobs('unschedule').unschedule(name, key) };
+  }
+
   async removeJob(job: string): Promise<{ readonly removed: boolean }> {
     return { removed: await this.#jobs('removeJob').remove(job) };
+  }
+
+  async removeDeadJobs(name: string): Promise<RemovedDead> {
+    return this.#jobs('removeDeadJobs').removeDead(name);
   }
 
   shutdown(): void {

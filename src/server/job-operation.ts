@@ -1,7 +1,8 @@
 /** Durable jobs as operators see and order them. Runs in the master, which asks the broker process. */
+import { MOST_REMOVED } from '../cluster/jobs/limits.js';
 import type { Answer, FromMaster } from '../cluster/messages.js';
 import { Questions } from '../cluster/questions.js';
-import type { DeadJob, JobControl, NamedJobs } from '../control/controlled.js';
+import type { DeadJob, JobControl, NamedJobs, RemovedDead, ShownJob, ShownSchedule } from '../control/controlled.js';
 import { ServerError } from '../errors/index.js';
 import type { ClusterRecord } from '../memory/cluster-record.js';
 import type { ResolvedClusterOptions } from '../options/cluster.js';
@@ -39,6 +40,10 @@ export class JobOperation implements JobControl {
     return (await this.#ask((id) => ({ say: 'countJobs', id }))) as readonly NamedJobs[];
   }
 
+  async find(job: string): Promise<ShownJob | undefined> {
+    return (await this.#ask((id) => ({ say: 'findJob', id, job }))) as ShownJob | undefined;
+  }
+
   async dead(name: string, offset: number, limit: number): Promise<readonly DeadJob[]> {
     const page = { offset, limit };
     return (await this.#ask((id) => ({ say: 'deadJobs', id, name, page }))) as readonly DeadJob[];
@@ -48,8 +53,22 @@ export class JobOperation implements JobControl {
     await this.#ask((id) => ({ say: 'retryJob', id, job }));
   }
 
+  async schedules(name: string, offset: number, limit: number): Promise<readonly ShownSchedule[]> {
+    const page = { offset, limit };
+    return (await this.#ask((id) => ({ say: 'jobSchedules', id, name, page }))) as readonly ShownSchedule[];
+  }
+
+  async unschedule(name: string, key: string): Promise<boolean> {
+    return (await this.#ask((id) => ({ say: 'unschedule', id, name, key }))) as boolean;
+  }
+
   async remove(job: string): Promise<boolean> {
     return (await this.#ask((id) => ({ say: 'removeJob', id, job }))) as boolean;
+  }
+
+  async removeDead(name: string): Promise<RemovedDead> {
+    const removed = (await this.#ask((id) => ({ say: 'removeDeadJobs', id, name }))) as number;
+    return { removed, more: removed >= MOST_REMOVED };
   }
 
   #ask(question: (id: number) => FromMaster): Promise<unknown> {

@@ -89,18 +89,24 @@ describe('a call', () => {
     await jobs.enqueueMany([{ name: 'mail', data: [1] }]);
     await jobs.schedule('nightly', { cron: '0 3 * * *' }, { name: 'clean', data: null });
     await jobs.unschedule('clean', 'nightly');
+    await jobs.schedules('clean', { limit: 5 });
+    await jobs.find('mail:x');
     await jobs.dead('mail');
     await jobs.retry('mail:x');
     await jobs.remove('mail:x');
+    await jobs.removeDead('mail');
     await jobs.counts('mail');
     expect(asked.map(([question]) => (question as Extract<Question, { ask: 'jobs' }>).call)).toEqual([
       { method: 'enqueue', args: ['mail', { at: '1970-01-01T00:00:00.000Z' }, { id: 'x' }] },
       { method: 'enqueueMany', args: [[{ name: 'mail', data: [1] }]] },
       { method: 'schedule', args: ['nightly', { cron: '0 3 * * *' }, { name: 'clean', data: null }] },
       { method: 'unschedule', args: ['clean', 'nightly'] },
+      { method: 'schedules', args: ['clean', { limit: 5 }] },
+      { method: 'find', args: ['mail:x'] },
       { method: 'dead', args: ['mail', {}] },
       { method: 'retry', args: ['mail:x'] },
       { method: 'remove', args: ['mail:x'] },
+      { method: 'removeDead', args: ['mail'] },
       { method: 'counts', args: ['mail'] },
     ]);
     expect(new Set(asked.map(([, timeoutMs]) => timeoutMs))).toEqual(new Set([1000]));
@@ -131,6 +137,8 @@ describe('a call', () => {
       ).rejects.toMatchObject(wrongJob);
       await expect(jobs.counts(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.dead(name)).rejects.toMatchObject(wrongName);
+      await expect(jobs.schedules(name)).rejects.toMatchObject(wrongName);
+      await expect(jobs.removeDead(name)).rejects.toMatchObject(wrongName);
       await expect(jobs.unschedule(name, 'k')).rejects.toMatchObject(wrongName);
     }
     expect(asked).toEqual([]);
@@ -168,8 +176,11 @@ describe('a call', () => {
       () => jobs.schedule('k', { everyMs: 1000 }, { name: 'mail', data: 1, attempts: 0 }),
       () => jobs.schedule('k', { everyMs: 1000 }, { name: 'a:b', data: 1 }),
       () => jobs.dead('mail', { limit: 0 }),
+      () => jobs.schedules('mail', { limit: 1001 }),
+      () => jobs.schedules('mail', { first: 1 } as never),
       () => jobs.retry('mail'),
       () => jobs.remove('mail'),
+      () => jobs.find('mail'),
       () => jobs.unschedule('mail', ''),
     ];
     for (const call of calls) {

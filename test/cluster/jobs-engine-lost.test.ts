@@ -44,6 +44,9 @@ describe.skipIf(!hasRedis)('durable jobs when Redis is lost', () => {
     await expect(queue.enqueueMany([{ name: 'q', data: 1 }])).rejects.toMatchObject(down);
     await expect(queue.work('q', async () => undefined, one)).rejects.toMatchObject(down);
     await expect(queue.counts('q')).rejects.toMatchObject(down);
+    await expect(queue.find('q:x')).rejects.toMatchObject(down);
+    await expect(queue.schedules('q')).rejects.toMatchObject(down);
+    await expect(queue.removeDead('q')).rejects.toMatchObject(down);
     expect(queue.stats()).toMatchObject({ enqueued: 0, refused: 2 });
     await engine.restart();
     await eventually(async () => expect(await queue.counts('q')).toMatchObject({ waiting: 0 }));

@@ -64,11 +64,20 @@ it('tells why this node has not joined before it tells that it was tried', () =>
 describe('what operators want of durable jobs', () => {
   const info = { name: 'mail', state: 'dead', attempts: 3, attemptsMade: 3, enqueuedAt: 1, startedAt: 2, endedAt: 3 };
   const calls: unknown[] = [];
+  let found: object | undefined;
+  const schedule = { key: 'k', name: 'mail', nextAt: 4, attempts: 1 };
+  const schedules = [
+    { ...schedule, rule: { cron: `${'1,'.repeat(1200)}1 * * * *`, tz: 'UTC' }, data: 'x'.repeat(600) },
+    { ...schedule, rule: { everyMs: 500 }, data: null },
+  ];
   const ask = async (message: object): Promise<unknown> => {
     const jobs = {
       count: async () => [{ name: 'mail' }],
       answer: async (call: { method: string; args: unknown[] }) => {
         calls.push(call);
+        if (call.method === 'find') return found;
+        if (call.method === 'schedules') return schedules;
+        if (call.method === 'unschedule') return true;
         if (call.method === 'retry') throw new ServerError('ERR_JOB_NOT_DEAD', { id: String(call.args[0]) });
         return [
           { ...info, id: 'mail:1', data: { to: 'x'.repeat(2000) }, reason: 'y'.repeat(2000), stack: 'z'.repeat(2000) },
@@ -105,12 +114,43 @@ describe('what operators want of durable jobs', () => {
     });
   });
 
+  it('is one job, whose data and result are cut where they are very long', async () => {
+    found = { ...info, id: 'mail:1', state: 'done', data: { to: 'x' }, result: 'y'.repeat(60_000) };
+    const answered = await ask({ say: 'findJob', job: 'mail:1' });
+    expect(calls.at(-1)).toEqual({ method: 'find', args: ['mail:1'] });
+    const value = { ...info, id: 'mail:1', state: 'done', data: { to: 'x' }, resultStart: `"${'y'.repeat(49_999)}…` };
+    expect(answered).toEqual({ say: 'answer', id: 6, value });
+    const text = 'z'.repeat(20_000);
+    found = { ...info, id: 'mail:1', data: null, reason: text, stack: text };
+    const cut = `${'z'.repeat(10_000)}…`;
+    expect(await ask({ say: 'findJob', job: 'mail:1' })).toMatchObject({ value: { reason: cut, stack: cut } });
+    found = undefined;
+    expect(await ask({ say: 'findJob', job: 'mail:2' })).toEqual({ say: 'answer', id: 6, value: undefined });
+  });
+
+  it('is a page of schedules, whose long texts are cut; one of them is ended', async () => {
+    const page = { offset: 3, limit: 2 };
+    const answered = await ask({ say: 'jobSchedules', name: 'mail', page });
+    expect(calls.at(-1)).toEqual({ method: 'schedules', args: ['mail', page] });
+    expect(answered).toEqual({
+      ...{ say: 'answer', id: 6 },
+      value: [
+        { ...schedule, rule: { cron: `${'1,'.repeat(1000)}…`, tz: 'UTC' }, dataStart: `"${'x'.repeat(499)}…` },
+        { ...schedule, rule: { everyMs: 500 }, data: null },
+      ],
+    });
+    expect(await ask({ say: 'unschedule', name: 'mail', key: 'k' })).toEqual({ say: 'answer', id: 6, value: true });
+    expect(calls.at(-1)).toEqual({ method: 'unschedule', args: ['mail', 'k'] });
+  });
+
   it('fails as the queue says', async () => {
     const failed = { say: 'failed', id: 6, error: { code: 'ERR_JOB_NOT_DEAD' } };
     expect(await ask({ say: 'retryJob', job: 'mail:9' })).toMatchObject(failed);
     expect(calls.at(-1)).toEqual({ method: 'retry', args: ['mail:9'] });
     await ask({ say: 'removeJob', job: 'mail:9' });
     expect(calls.at(-1)).toEqual({ method: 'remove', args: ['mail:9'] });
+    await ask({ say: 'removeDeadJobs', name: 'mail' });
+    expect(calls.at(-1)).toEqual({ method: 'removeDead', args: ['mail'] });
   });
 });
 

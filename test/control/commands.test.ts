@@ -45,10 +45,15 @@ describe('a command', () => {
     ['reload', { allNodes: true, tasksOnly: false }, ['reloadNodes']],
     ['nodes', {}, ['nodes']],
     ['jobs', {}, ['countJobs']],
+    ['findJob', { id: 'mail:7' }, ['findJob', 'mail:7']],
     ['deadJobs', { name: 'mail' }, ['deadJobs', 'mail', 0, 50]],
     ['deadJobs', { name: 'mail', offset: 7, count: 1 }, ['deadJobs', 'mail', 7, 1]],
     ['retryJob', { id: 'mail:7' }, ['retryJob', 'mail:7']],
+    ['jobSchedules', { name: 'mail' }, ['jobSchedules', 'mail', 0, 50]],
+    ['jobSchedules', { name: 'mail', offset: 7, count: 1 }, ['jobSchedules', 'mail', 7, 1]],
+    ['unschedule', { name: 'mail', key: 'nightly' }, ['unschedule', 'mail', 'nightly']],
     ['removeJob', { id: 'mail:7' }, ['removeJob', 'mail:7']],
+    ['removeDeadJobs', { name: 'mail' }, ['removeDeadJobs', 'mail']],
     ['scale', { workerNum: 7 }, ['scale', 7]],
     ['stopWorker', { workerId: 3 }, ['stopWorker', 3, false]],
     ['stopWorker', { workerId: 0, force: true }, ['stopWorker', 0, true]],
@@ -209,11 +214,20 @@ describe('the list of commands', () => {
     expect(table.has('commands')).toBe(true);
   });
 
+  it('tells the log what it was given, but no texts and nothing of the user’s commands', () => {
+    own.set('greet', () => null);
+    const given = { name: 'mail', key: 'k'.repeat(200) };
+    expect(table.loggable('unschedule', given)).toEqual({ name: 'mail', key: 'k'.repeat(128) });
+    expect(table.loggable('removeDeadJobs', { name: 'mail', text: 'x' })).toEqual({ name: 'mail' });
+    expect(table.loggable('publish', { room: 'a', text: 'secret' })).toEqual({ room: 'a' });
+    expect(table.loggable('greet', { name: 'secret' })).toEqual({});
+  });
+
   it('says which only look: they need no token that may change something', () => {
     const looks = Object.keys(commands).filter((name) => !table.changes(name));
     expect(looks).toEqual([
       ...['status', 'stats', 'workers', 'metrics', 'connections', 'rooms', 'history', 'log', 'ends', 'objects'],
-      ...['nodes', 'jobs', 'deadJobs', 'settings'],
+      ...['nodes', 'jobs', 'findJob', 'deadJobs', 'jobSchedules', 'settings'],
     ]);
     expect(['commands', 'greet', 'unknown'].map((name) => table.changes(name))).toEqual([false, true, true]);
   });

@@ -197,7 +197,7 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
     other.terminate();
   });
 
-  it.skipIf(!hasRedis)('shows durable jobs, and has a dead one run again', async () => {
+  it.skipIf(!hasRedis)('shows durable jobs and schedules, has a dead one run again, and ends a schedule', async () => {
     const engine = await startRedis();
     try {
       const world = await World.open(TOKEN, await serve({ fixture: 'dead-jobs.js', env: { REDIS: engine.url } }));
@@ -210,6 +210,15 @@ describe.skipIf(!hasProgram('chromium'))('the dashboard in a browser', { timeout
       await world.act('Retry');
       await eventually(async () => expect(await page.texts('.banner.good')).toContain('Job mail:one runs again×'));
       await eventually(async () => expect(await world.line.must('jobs', 'dead', 'mail')).toContain('mail:one'));
+      await eventually(async () => expect(await page.click('tbody button', 'report')).toBe(true));
+      await eventually(async () =>
+        expect(await rows()).toMatch(/\n<img src=x.*>0 12 15 jan \* \(UTC\)\d+-01-15 .*7Remove$/),
+      );
+      await world.act('Remove');
+      const ended = 'Schedule <img src=x onerror="window.hurt=1"> has ended×';
+      await eventually(async () => expect(await page.texts('.banner.good')).toContain(ended));
+      await eventually(async () => expect(await rows()).not.toContain('Remove'));
+      expect(await world.line.must('jobs', 'schedules', 'report')).toContain('There are no schedules');
       expect(await page.evaluate('window.hurt === undefined')).toBe(true);
       expect(world.complaints).toEqual([]);
     } finally {

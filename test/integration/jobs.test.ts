@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ServerStatus } from '../../src/control/controlled.js';
+import type { ServerStatus, ShownJob, ShownSchedule } from '../../src/control/controlled.js';
 import { type ClusterClient, clientsOfTests } from '../helpers/cluster-client.js';
 import { PACE } from '../helpers/deadline.js';
 import type { EngineProcess } from '../helpers/engine-process.js';
 import { LastingServers } from '../helpers/lasting-servers.js';
+import { hasPostgres, startPostgres } from '../helpers/postgres.js';
 import { hasRedis, startRedis } from '../helpers/redis.js';
 import {
   endServers,
@@ -179,6 +180,8 @@ describe('a job', () => {
     expect(await node.begun(id('one'))).toMatchObject({ attempt: 1, node: 'a', role: 'task' });
     await node.counted({ done: 1, waiting: 0, running: 0, dead: 0 });
     expect(JSON.parse((await kept('one', 'returnvalue')) ?? '')).toEqual({ n: [1, null] });
+    expect(await node.ask('find', id('one'))).toMatchObject({ state: 'done', result: { n: [1, null] } });
+    expect(await node.ask('find', id('unknown'))).toBe(null);
   });
 
   test('is enqueued once under the same id, and many at once in one call', async () => {
@@ -383,7 +386,7 @@ describe('a job that computes while its server shuts down', () => {
 });
 
 describe('an operator', () => {
-  test('sees what waits and what is dead, and has dead jobs run again', async () => {
+  test('sees what waits and what is dead, has dead jobs run again or removed, and ends schedules', async () => {
     engine ??= await startRedis({ appendOnly: true });
     const node = await start({ nodeId: 'operated', jobs: { prefix: 'operated' }, options: { admin: { port: 0 } } });
     const name = async (): Promise<unknown> => {
@@ -404,6 +407,12 @@ describe('an operator', () => {
     const metrics = await (await fetch(`${status.admin}/metrics`)).text();
     expect(metrics).toMatch(/^tswoole_cluster_jobs_queued\{name="work",state="dead"\} 2$/m);
 
+    const shown = await tswoole(node.server, 'jobs', 'show', id('first'));
+    expect(shown.out).toMatch(/^state +dead\n(.+\n)+reason +not at attempt 1\n\nError: not at attempt 1\n {4}at /m);
+    expect(await (await fetch(`${status.admin}/api/findJob?id=${id('unknown')}`)).json()).toBe(null);
+    const none = await tswoole(node.server, 'jobs', 'show', id('unknown'));
+    expect(none).toMatchObject({ code: 1, err: expect.stringContaining(`no job "${id('unknown')}"`) });
+
     expect(await tswoole(node.server, 'jobs', 'retry', '--all', 'work')).toMatchObject({
       code: 0,
       out: '2 of 2 dead jobs run again.\n',
@@ -414,12 +423,68 @@ describe('an operator', () => {
     expect(refused).toMatchObject({ code: 1, out: '1 of 2 dead jobs run again.\n' });
     expect(refused.err).toContain('ERR_JOB_NOT_DEAD');
     await node.dead(2);
+    expect(await tswoole(node.server, 'jobs', 'remove', '--dead', 'work')).toMatchObject({
+      code: 0,
+      out: '2 dead jobs are removed.\n',
+    });
+    await node.counted({ dead: 0, delayed: 1 });
+    expect(await node.ask('removeDead', 'work')).toBe(0);
+    await node.ask('schedule', 'once: a year', { cron: '0 0 1 1 *', tz: 'UTC' }, { name: 'work', data: { n: 1 } });
+    const [schedule] = (await node.ask('schedules', 'work')) as [{ nextAt: number }];
+    const next = new Date(schedule.nextAt).toISOString();
+    expect(next).toMatch(/-01-01T00:00:00\.000Z$/);
+    const rows = (await tswoole(node.server, 'jobs', 'schedules', 'work')).out.trimEnd().split('\n');
+    expect(rows.slice(1)).toEqual([`once: a year  0 0 1 1 * (UTC)  ${next}  {"n":1}`]);
+    const end = () => tswoole(node.server, 'jobs', 'unschedule', 'work', 'once: a year');
+    expect(await end()).toMatchObject({ code: 0 });
+    expect(await end()).toMatchObject({ code: 1, err: expect.stringContaining('There is no schedule "once: a year"') });
+    expect(await node.ask('schedules', 'work')).toEqual([]);
     await engine.kill('SIGKILL');
     const unknown = await tswoole(node.server, 'jobs');
     expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining('ERR_CLUSTER_DOWN') });
     await poll('the status says so', async () => (await tswoole(node.server, 'status')).out.includes('no jobs run: '));
     await engine.restart();
     await poll('they are counted again', async () => (await tswoole(node.server, 'jobs')).code === 0);
+  });
+});
+
+describe.each([
+  { on: 'Redis', isHere: hasRedis, begin: () => startRedis() },
+  { on: 'PostgreSQL', isHere: hasPostgres, begin: () => startPostgres() },
+])('an operator of jobs on $on', ({ isHere, begin }) => {
+  it.skipIf(!isHere)('sees one of them, cut where it is long, and schedules, and removes what is dead', async () => {
+    const own = await begin();
+    try {
+      const cluster = { driver: 'memory', url: 'memory://seen' };
+      const node = await start({ nodeId: 'seen', cluster, jobs: { url: own.url } });
+      const long = '\u0001'.repeat(60_000);
+      await node.enqueue({ do: 'give', value: long }, { id: 'long' });
+      await node.enqueue({ do: 'fail', times: 1 }, { id: 'dead' });
+      await node.counted({ done: 1, dead: 1 });
+      expect(await node.ask('find', id('long'))).toMatchObject({ state: 'done', result: long });
+      const shown = JSON.parse((await tswoole(node.server, 'jobs', 'show', id('long'), '--json')).out) as ShownJob;
+      expect(shown).toMatchObject({ state: 'done', attemptsMade: 1, attempts: 1 });
+      expect([shown.dataStart, shown.resultStart].map((text) => text?.length)).toEqual([50_001, 50_001]);
+      expect([shown.data, shown.result]).toEqual([undefined, undefined]);
+
+      const rule = { cron: `0${' '.repeat(1000)}0 1 1 *`, tz: 'UTC' };
+      const keys = Array.from({ length: 50 }, (_, nth) => `${'\u0001'.repeat(120)}${nth}`);
+      const data = '\u0001'.repeat(2000);
+      const made = await Promise.all(keys.map((key) => node.ask('schedule', key, rule, { name: 'work', data })));
+      expect(made).toEqual(keys.map(() => null));
+      const page = await tswoole(node.server, 'jobs', 'schedules', 'work', '-n', '50', '--json');
+      const schedules = JSON.parse(page.out) as ShownSchedule[];
+      expect(schedules.map(({ key }) => key).sort()).toEqual(keys.sort());
+      expect(schedules[0]).toMatchObject({ rule, attempts: 1, dataStart: expect.any(String) });
+      expect(((await node.ask('schedules', 'work', { limit: 1 })) as object[])[0]).toMatchObject({ rule, data });
+      expect(await tswoole(node.server, 'jobs', 'unschedule', 'work', keys[0] ?? '')).toMatchObject({ code: 0 });
+
+      expect((await tswoole(node.server, 'jobs', 'remove', '--dead', 'work')).out).toBe('1 dead job is removed.\n');
+      await node.counted({ done: 1, dead: 0, delayed: 49 });
+      await node.server.stop();
+    } finally {
+      await own.stop();
+    }
   });
 });
 

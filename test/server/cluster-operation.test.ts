@@ -112,10 +112,31 @@ describe('durable jobs', () => {
     expect(await counted).toEqual([mail]);
     expect(await dead).toEqual(['a job']);
     expect(await retried).toMatchObject({ code: 'ERR_JOB_NOT_DEAD' });
+    const found = made.jobs.find('mail:3');
+    expect(said.at(-1)).toMatchObject({ say: 'findJob', job: 'mail:3' });
+    made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id });
+    expect(await found).toBe(undefined);
+    const listed = made.jobs.schedules('mail', 4, 2);
+    expect(said.at(-1)).toMatchObject({ say: 'jobSchedules', name: 'mail', page: { offset: 4, limit: 2 } });
+    made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: ['a schedule'] });
+    expect(await listed).toEqual(['a schedule']);
+    const unscheduled = made.jobs.unschedule('mail', 'nightly');
+    expect(said.at(-1)).toMatchObject({ say: 'unschedule', name: 'mail', key: 'nightly' });
+    made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: false });
+    expect(await unscheduled).toBe(false);
     const removed = made.jobs.remove('mail:2');
     expect(said.at(-1)).toMatchObject({ say: 'removeJob', job: 'mail:2' });
     made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: true });
     expect(await removed).toBe(true);
+    for (const [gone, more] of [
+      [999, false],
+      [1000, true],
+    ]) {
+      const all = made.jobs.removeDead('mail');
+      expect(said.at(-1)).toMatchObject({ say: 'removeDeadJobs', name: 'mail' });
+      made.hear({ say: 'answer', id: (said.at(-1) as { id: number }).id, value: gone });
+      expect(await all).toEqual({ removed: gone, more });
+    }
     const late = outcome(made.jobs.count());
     await vi.advanceTimersByTimeAsync(3000);
     expect(await late).toMatchObject({ code: 'ERR_CLUSTER_TIMEOUT' });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ClusterStatus, CrashLoop, NodesReload, ServerPhase } from '../../src/control/controlled.js';
+import type { ClusterStatus, CrashLoop, NodesReload, ServerPhase, ShownJob } from '../../src/control/controlled.js';
 import { ServerError } from '../../src/errors/index.js';
 import type { ProcessEnd } from '../../src/ipc/message.js';
 import type { Outbox } from '../../src/ipc/outbox.js';
@@ -348,6 +348,10 @@ describe('a node of several', () => {
     const jobs = {
       count: async () => [],
       dead: async (...given: unknown[]) => given as never,
+      find: async (id: string) => (id === 'mail:1' ? ({ id } as ShownJob) : undefined),
+      schedules: async (...given: unknown[]) => given as never,
+      unschedule: async (_: string, key: string) => key === 'k',
+      removeDead: async (name: string) => ({ removed: name.length, more: true }),
       remove: async (id: string) => id === 'mail:1',
       retry: async (id: string) => void retried.push(id),
     };
@@ -377,6 +381,11 @@ describe('a node of several', () => {
     await of('up', false).retryJob('mail:1');
     expect(await of('up', false).removeJob('mail:1')).toEqual({ removed: true });
     expect(retried).toEqual(['mail:1']);
+    expect(await of('up', false).findJob('mail:1')).toEqual({ id: 'mail:1' });
+    expect(await of('up', false).findJob('mail:2')).toBe(null);
+    expect(await of('up', false).jobSchedules('mail', 1, 2)).toEqual(['mail', 1, 2]);
+    expect(await of('up', false).removeDeadJobs('mail')).toEqual({ removed: 4, more: true });
+    expect(await of('up', false).unschedule('mail', 'k')).toEqual({ unscheduled: true });
     await expect(make().countJobs()).rejects.toMatchObject({ code: 'ERR_NO_CLUSTER' });
   });
 

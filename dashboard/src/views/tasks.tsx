@@ -1,10 +1,10 @@
-/** Tasks, and durable jobs: what waits, and what is dead and may run again. */
+/** Tasks, and durable jobs: what waits, what is dead and may run again, and what is enqueued again and again. */
 import { useState } from 'preact/hooks';
 import { change, read } from '../api.ts';
-import { count, timeOfDay } from '../format.ts';
+import { count, dateAndTime, timeOfDay } from '../format.ts';
 import { ActButton, Figure, Panel, Table, useAnswer, Why } from '../parts.tsx';
 import { state } from '../store.ts';
-import type { DeadJob, NamedJobs } from '../types.ts';
+import type { DeadJob, JobSchedule, NamedJobs } from '../types.ts';
 
 export function Tasks() {
   const stats = state.value?.stats;
@@ -33,7 +33,7 @@ export function Tasks() {
 
 function Jobs({ running, done, failed }: { running: number; done: number; failed: number }) {
   const [all, why] = useAnswer(() => read<readonly NamedJobs[]>('jobs'), []);
-  const [name, setName] = useState('');
+  const [shown, setShown] = useState<{ readonly name: string; readonly what: 'dead' | 'schedules' } | null>(null);
   return (
     <>
       <Panel
@@ -48,7 +48,17 @@ function Jobs({ running, done, failed }: { running: number; done: number; failed
           keyOf={(row) => row.name}
           empty="This node takes no jobs, and has enqueued none."
           columns={[
-            { title: 'Name', show: (row) => (row.isWorked ? row.name : `${row.name} (not taken here)`) },
+            {
+              title: 'Name',
+              show: ({ name, isWorked }) => (
+                <>
+                  <button type="button" title="Schedules" onClick={() => setShown({ name, what: 'schedules' })}>
+                    {name}
+                  </button>
+                  {isWorked ? '' : ' (not taken here)'}
+                </>
+              ),
+            },
             { title: 'Waiting', isNumber: true, show: ({ waiting }) => count(waiting) },
             { title: 'Delayed', isNumber: true, show: ({ delayed }) => count(delayed) },
             { title: 'Running', isNumber: true, show: (row) => count(row.running) },
@@ -56,16 +66,17 @@ function Jobs({ running, done, failed }: { running: number; done: number; failed
             {
               title: 'Dead',
               isNumber: true,
-              show: (row) => (
-                <button type="button" disabled={row.dead === 0} onClick={() => setName(row.name)}>
-                  {count(row.dead)}
+              show: ({ name, dead }) => (
+                <button type="button" disabled={dead === 0} onClick={() => setShown({ name, what: 'dead' })}>
+                  {count(dead)}
                 </button>
               ),
             },
           ]}
         />
       </Panel>
-      {name !== '' && <Dead key={name} name={name} />}
+      {shown?.what === 'dead' && <Dead key={shown.name} name={shown.name} />}
+      {shown?.what === 'schedules' && <Schedules key={shown.name} name={shown.name} />}
     </>
   );
 }
@@ -102,4 +113,43 @@ function Dead({ name }: { name: string }) {
       />
     </Panel>
   );
+}
+
+function Schedules({ name }: { name: string }) {
+  const [page, why] = useAnswer(() => read<readonly JobSchedule[]>('jobSchedules', { name }), [name]);
+  return (
+    <Panel title={`Schedules: ${name}`} aside={<span class="quiet">the 50 that tick first, of all nodes</span>}>
+      <Why text={why} />
+      <Table
+        rows={page ?? []}
+        keyOf={({ key }) => key}
+        empty={why === '' ? 'There are none.' : ''}
+        columns={[
+          { title: 'Key', show: ({ key }) => key },
+          { title: 'Rule', show: ({ rule }) => ruleOf(rule) },
+          { title: 'Next', show: ({ nextAt }) => dateAndTime(nextAt) },
+          { title: 'Data', show: ({ data, dataStart = JSON.stringify(data) }) => <code>{dataStart}</code> },
+          {
+            title: '',
+            show: ({ key }) => (
+              <ActButton
+                label="Remove"
+                question={`End the schedule ${key}? Jobs that it has enqueued stay.`}
+                isDangerous
+                run={async () => {
+                  const { unscheduled } = await change<{ unscheduled: boolean }>('unschedule', { name, key });
+                  return unscheduled ? `Schedule ${key} has ended` : `Schedule ${key} had ended before`;
+                }}
+              />
+            ),
+          },
+        ]}
+      />
+    </Panel>
+  );
+}
+
+function ruleOf(rule: JobSchedule['rule']): string {
+  if ('everyMs' in rule) return `every ${rule.everyMs} ms`;
+  return rule.tz === undefined ? rule.cron : `${rule.cron} (${rule.tz})`;
 }

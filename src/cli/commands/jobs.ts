@@ -1,12 +1,21 @@
 import type { Command } from 'commander';
-import { type DeadJob, MOST_DEAD_JOBS, type NamedJobs } from '../../control/controlled.js';
+import {
+  type DeadJob,
+  MOST_DEAD_JOBS,
+  MOST_SCHEDULES,
+  type NamedJobs,
+  type RemovedDead,
+  type ShownJob,
+  type ShownSchedule,
+} from '../../control/controlled.js';
+import { describeDead, describeJob, describeJobs, describeSchedules } from '../describe-jobs.js';
 import { CliError, ExitCode } from '../exit.js';
 import { integerBetween } from '../number.js';
 import { type Asked, ask } from '../servers.js';
 import { choiceOf, failWith, type TargetFlags, withTarget } from '../target.js';
-import { count, print, printJson, table, visible } from '../terminal.js';
+import { count, print, printJson, visible } from '../terminal.js';
 
-interface DeadFlags extends TargetFlags {
+interface PageFlags extends TargetFlags {
   readonly offset: number;
   readonly count: number;
   readonly json?: boolean;
@@ -27,6 +36,23 @@ export function addJobs(program: Command): void {
       else print(describeJobs(all));
     });
 
+  withTarget(jobs.command('show'))
+    .summary('one job: where it stands, and its result if it is done')
+    .argument('<id>', 'NAME:ID, as enqueue gives it')
+    .argument('[server]', 'name or pid')
+    .option('--json', 'for programs')
+    .action(async (id: string, server: string | undefined, flags: TargetFlags & { json?: boolean }) => {
+      const job = await ask(choiceOf(flags, server), ({ call }) => call<ShownJob | null>('findJob', { id }, CALL_MS));
+      if (job === null) {
+        throw new CliError(
+          ExitCode.failed,
+          `There is no job "${visible(id)}", or the engine does not keep it any more.`,
+        );
+      }
+      if (flags.json === true) printJson(job);
+      else print(describeJob(job));
+    });
+
   withTarget(jobs.command('dead'))
     .summary('jobs that failed for the last time, newest first')
     .argument('<name>', 'see "tswoole jobs"')
@@ -34,7 +60,7 @@ export function addJobs(program: Command): void {
     .option('--offset <number>', 'how many to pass over', integerBetween(0, Number.MAX_SAFE_INTEGER), 0)
     .option('-n, --count <number>', 'how many', integerBetween(1, MOST_DEAD_JOBS), 20)
     .option('--json', 'for programs')
-    .action(async (name: string, server: string | undefined, flags: DeadFlags) => {
+    .action(async (name: string, server: string | undefined, flags: PageFlags) => {
       const { offset, count: most } = flags;
       const page = await ask(choiceOf(flags, server), ({ call }) =>
         call<DeadJob[]>('deadJobs', { name, offset, count: most }, CALL_MS),
@@ -42,6 +68,37 @@ export function addJobs(program: Command): void {
       if (flags.json === true) return printJson(page);
       print(describeDead(name, page));
       if (page.length === most) print(`There may be more: --offset ${offset + most}`);
+    });
+
+  withTarget(jobs.command('schedules'))
+    .summary('what is enqueued again and again, the next to tick first')
+    .argument('<name>', 'see "tswoole jobs"')
+    .argument('[server]', 'name or pid')
+    .option('--offset <number>', 'how many to pass over', integerBetween(0, Number.MAX_SAFE_INTEGER), 0)
+    .option('-n, --count <number>', 'how many', integerBetween(1, MOST_SCHEDULES), 20)
+    .option('--json', 'for programs')
+    .action(async (name: string, server: string | undefined, flags: PageFlags) => {
+      const { offset, count: most } = flags;
+      const page = await ask(choiceOf(flags, server), ({ call }) =>
+        call<ShownSchedule[]>('jobSchedules', { name, offset, count: most }, CALL_MS),
+      );
+      if (flags.json === true) return printJson(page);
+      print(describeSchedules(name, page));
+      if (page.length === most) print(`There may be more: --offset ${offset + most}`);
+    });
+
+  withTarget(jobs.command('unschedule'))
+    .summary('end a schedule; jobs that it has enqueued stay')
+    .argument('<name>', 'see "tswoole jobs"')
+    .argument('<key>', 'see "tswoole jobs schedules"')
+    .argument('[server]', 'name or pid')
+    .action(async (name: string, key: string, server: string | undefined, flags: TargetFlags) => {
+      const { unscheduled } = await ask(choiceOf(flags, server), ({ call }) =>
+        call<{ readonly unscheduled: boolean }>('unschedule', { name, key }, CALL_MS),
+      );
+      const schedule = `schedule "${visible(key)}" of the jobs "${visible(name)}"`;
+      if (!unscheduled) throw new CliError(ExitCode.failed, `There is no ${schedule}.`);
+      print(`The ${schedule} has ended.`);
     });
 
   withTarget(jobs.command('retry'))
@@ -61,8 +118,30 @@ export function addJobs(program: Command): void {
 
   withTarget(jobs.command('remove'))
     .summary('remove jobs that wait, are delayed or ended')
-    .argument('<ids...>', 'NAME:ID, as enqueue gives it')
-    .action((ids: string[], flags: TargetFlags) => ask(choiceOf(flags), (asked) => remove(asked, ids)));
+    .argument('[ids...]', 'NAME:ID, as enqueue gives it')
+    .option('--dead <name>', 'all dead jobs of that name')
+    .action(async (ids: string[], flags: TargetFlags & { dead?: string }) => {
+      const { dead } = flags;
+      if (ids.length > 0 === (dead !== undefined)) {
+        throw new CliError(ExitCode.usage, 'Give the ids of jobs, or --dead NAME for all dead jobs of a name.');
+      }
+      await ask(choiceOf(flags), (asked) => (dead === undefined ? remove(asked, ids) : removeDead(asked, dead)));
+    });
+}
+
+/** Call by call, each of which removes a bounded number. What was removed before a failure is told too. */
+async function removeDead({ call }: Asked, name: string): Promise<void> {
+  let done = 0;
+  try {
+    for (let more = true; more; ) {
+      const answer = await call<RemovedDead>('removeDeadJobs', { name }, CALL_MS);
+      done += answer.removed;
+      more = answer.more;
+    }
+  } catch (error) {
+    failWith(visible(name), error);
+  }
+  print(`${count(done)} dead ${done === 1 ? 'job is' : 'jobs are'} removed.`);
 }
 
 /** One that cannot be removed keeps none of the others from it. */
@@ -102,26 +181,4 @@ async function idsOf({ call }: Asked, name: string): Promise<readonly string[]> 
     for (const { id } of page) ids.add(id);
     if (page.length < MOST_DEAD_JOBS) return [...ids];
   }
-}
-
-function describeJobs(all: readonly NamedJobs[]): string {
-  if (all.length === 0) return 'This node takes no jobs, and has enqueued none since its broker process started.';
-  const head = ['NAME', 'WAITING', 'DELAYED', 'RUNNING', 'DONE', 'DEAD', ''];
-  const rows = all.map(({ name, isWorked, waiting, delayed, running, done, dead }) => [
-    visible(name),
-    ...[waiting, delayed, running, done, dead].map(count),
-    isWorked ? '' : 'not taken here',
-  ]);
-  return table(head, rows);
-}
-
-function describeDead(name: string, page: readonly DeadJob[]): string {
-  if (page.length === 0) return `No job "${visible(name)}" is dead.`;
-  const rows = page.map(({ id, attemptsMade, endedAt, reason = '' }) => [
-    visible(id),
-    attemptsMade,
-    endedAt === undefined ? '' : new Date(endedAt).toISOString(),
-    visible(reason),
-  ]);
-  return table(['ID', 'ATTEMPTS', 'ENDED', 'REASON'], rows);
 }

@@ -6,14 +6,22 @@ import { ServerError, serializeError } from '../../errors/index.js';
 import type { ClusterRecord } from '../../memory/cluster-record.js';
 import { monotonicMs } from '../../util/clock.js';
 import { pause } from '../../util/pause.js';
-import type { JobInfo } from '../jobs/queue.js';
-import type { DeadJob, FromMaster, PresentChange, PresentPage, ToMaster } from '../messages.js';
+import type { JobInfo, JobSchedule } from '../jobs/queue.js';
+import type {
+  DeadJob,
+  FromMaster,
+  PresentChange,
+  PresentPage,
+  ShownJob,
+  ShownSchedule,
+  ToMaster,
+} from '../messages.js';
 import { Questions } from '../questions.js';
 import type { Broker } from './broker.js';
-import { toDeadJob } from './dead-job.js';
 import { packValue } from './node-messages.js';
 import type { PresentMaster } from './present.js';
 import { Reporter } from './reporter.js';
+import { toDeadJob, toShownJob, toShownSchedule } from './shown-job.js';
 
 export interface MasterLinkParts {
   readonly self: string;
@@ -102,18 +110,36 @@ export class MasterLink implements PresentMaster {
         return this.#askToReload(question.node, question.timeoutMs);
       case 'countJobs':
         return jobs?.count();
+      case 'findJob':
+        return this.#findJob(question.job);
       case 'deadJobs':
         return this.#deadJobs(question);
       case 'retryJob':
         return jobs?.answer({ method: 'retry', args: [question.job] });
+      case 'jobSchedules':
+        return this.#schedules(question);
+      case 'unschedule':
+        return jobs?.answer({ method: 'unschedule', args: [question.name, question.key] });
       case 'removeJob':
         return jobs?.answer({ method: 'remove', args: [question.job] });
+      case 'removeDeadJobs':
+        return jobs?.answer({ method: 'removeDead', args: [question.name] });
     }
+  }
+
+  async #findJob(id: string): Promise<ShownJob | undefined> {
+    const job = (await this.#broker.jobs?.answer({ method: 'find', args: [id] })) as JobInfo | undefined;
+    return job && toShownJob(job);
   }
 
   async #deadJobs({ name, page }: Extract<MasterQuestion, { say: 'deadJobs' }>): Promise<DeadJob[]> {
     const jobs = await this.#broker.jobs?.answer({ method: 'dead', args: [name, page] });
     return ((jobs ?? []) as readonly JobInfo[]).map(toDeadJob);
+  }
+
+  async #schedules({ name, page }: Extract<MasterQuestion, { say: 'jobSchedules' }>): Promise<ShownSchedule[]> {
+    const all = await this.#broker.jobs?.answer({ method: 'schedules', args: [name, page] });
+    return ((all ?? []) as readonly JobSchedule[]).map(toShownSchedule);
   }
 
   /**
@@ -176,9 +202,13 @@ type MasterQuestion = Exclude<FromMaster, { say: 'ofMaster' }>;
 const ofMaster: readonly string[] = [
   'reloadNode',
   'countJobs',
+  'findJob',
   'deadJobs',
   'retryJob',
+  'jobSchedules',
+  'unschedule',
   'removeJob',
+  'removeDeadJobs',
   'ofMaster',
 ] satisfies FromMaster['say'][];
 

@@ -13,7 +13,7 @@ import { processing } from './spans.js';
 /** A job, as its handler gets it. `signal` aborts when this run is no longer wanted: its result is not recorded then. */
 export type Job<T = unknown> = RunningJob<T>;
 
-/** What it returns, or resolves to, is kept as the job's result (JSON); what it throws ends this attempt. */
+/** What it returns, or resolves to, is kept as the job's result (JSON), which `find` gives back; what it throws ends this attempt. */
 export type JobHandler<T = unknown> = (job: Job<T>) => unknown;
 
 /** The part of a task that is used. */

@@ -11,7 +11,17 @@ import { checkName, fromJobId, toEngineId, toEngineKey } from '../jobs/job-id.js
 import { toDelay, toPage, toRepeat, toTemplate } from '../jobs/job-options.js';
 import { checkFields, wrong } from '../jobs/known-fields.js';
 import { integer } from '../jobs/limits.js';
-import type { JobCounts, JobId, JobInfo, JobOptions, JobPage, JobRule, NewJob, ScheduledJob } from '../jobs/queue.js';
+import type {
+  JobCounts,
+  JobId,
+  JobInfo,
+  JobOptions,
+  JobPage,
+  JobRule,
+  JobSchedule,
+  NewJob,
+  ScheduledJob,
+} from '../jobs/queue.js';
 import type { JobCall, OfferedWork, Question } from '../messages.js';
 import { type JobHandler, JobHandlers } from './handlers.js';
 import { sending } from './spans.js';
@@ -125,6 +135,22 @@ export class Jobs {
     return (await this.#ask({ method: 'unschedule', args: [name, key] })) as boolean;
   }
 
+  /** The schedules of one name, those that tick first at the beginning: whichever node has made them. */
+  async schedules(name: string, page: JobPage = {}): Promise<JobSchedule[]> {
+    checkName('name', name);
+    toPage(page);
+    return (await this.#ask({ method: 'schedules', args: [name, page] })) as JobSchedule[];
+  }
+
+  /**
+   * One job: where it stands, and what its handler has returned if it is done.
+   * @returns undefined: the engine does not have it, or not any more (`keep`)
+   */
+  async find(id: JobId): Promise<JobInfo | undefined> {
+    fromJobId(id);
+    return (await this.#ask({ method: 'find', args: [id] })) as JobInfo | undefined;
+  }
+
   /** Jobs whose last attempt has failed, newest first. */
   async dead(name: string, page: JobPage = {}): Promise<JobInfo[]> {
     checkName('name', name);
@@ -145,6 +171,16 @@ export class Jobs {
   async remove(id: JobId): Promise<boolean> {
     fromJobId(id);
     return (await this.#ask({ method: 'remove', args: [id] })) as boolean;
+  }
+
+  /**
+   * Removes dead jobs of a name: at most 1,000 in one call, so that the engine answers others in between. Their ids are free
+   * again. To remove all, call it until it has removed less than that.
+   * @returns how many were removed
+   */
+  async removeDead(name: string): Promise<number> {
+    checkName('name', name);
+    return (await this.#ask({ method: 'removeDead', args: [name] })) as number;
   }
 
   /** Of one name, over all nodes. */

@@ -5,12 +5,14 @@ import { importModule } from '../../util/import-module.js';
 import { FOR_JOBS, loadPeer } from '../load-peer.js';
 import { BullWorker, type Counts } from './bull-worker.js';
 import { type Bull, down, type Engine, type EngineOptions, type EngineState, type Unlock, whyOf } from './engine.js';
+import { findJob } from './find-job.js';
 import { checkJobData, type DataLimits } from './job-data.js';
 import { checkName, fromJobId, newEngineId, toEngineId, toEngineKey, toJobId } from './job-id.js';
 import { toJobCounts, toJobInfo } from './job-info.js';
 import { toDelay, toLimiter, toPage, toRepeat, toTemplate, unusableCron } from './job-options.js';
 import { checkFields, wrong } from './known-fields.js';
-import { integer, LONGEST_MS } from './limits.js';
+import { integer, LONGEST_MS, MOST_REMOVED } from './limits.js';
+import { listSchedules } from './list-schedules.js';
 import { PostgresEngine } from './postgres-engine.js';
 import type * as Jobs from './queue.js';
 import { RedisEngine } from './redis-engine.js';
@@ -122,6 +124,12 @@ class BullJobQueue implements Jobs.JobQueue {
     return await this.#ask(() => this.#queue(name).removeJobScheduler(engineKey));
   }
 
+  async schedules(name: string, page: Jobs.JobPage = {}): Promise<Jobs.JobSchedule[]> {
+    checkName('name', name);
+    const { offset, limit } = toPage(page);
+    return await this.#ask(() => listSchedules(this.#queue(name), offset, limit));
+  }
+
   async work(name: string, run: Jobs.RunJob, o: Jobs.WorkOptions): Promise<Jobs.JobWorker> {
     checkName('name', name);
     const options = {
@@ -143,6 +151,11 @@ class BullJobQueue implements Jobs.JobQueue {
       throw error;
     }
     return worker;
+  }
+
+  async find(id: Jobs.JobId): Promise<Jobs.JobInfo | undefined> {
+    const { name, engineId } = fromJobId(id);
+    return await this.#ask(() => findJob(this.#queue(name), engineId));
   }
 
   async dead(name: string, page: Jobs.JobPage = {}): Promise<Jobs.JobInfo[]> {
@@ -172,6 +185,13 @@ class BullJobQueue implements Jobs.JobQueue {
       if (job !== undefined) await removeJob(job, id);
       return job !== undefined;
     });
+  }
+
+  async removeDead(name: string): Promise<number> {
+    checkName('name', name);
+    // A node whose clock is ahead has written later times than those that there are here.
+    const removed = await this.#ask(() => this.#queue(name).clean(-LONGEST_MS, MOST_REMOVED, 'failed'));
+    return removed.length;
   }
 
   async counts(name: string): Promise<Jobs.JobCounts> {

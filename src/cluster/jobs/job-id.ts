@@ -49,6 +49,11 @@ export function toEngineKey(key: unknown): string {
   );
 }
 
+/** The key of a schedule, as the user has given it. */
+export function fromEngineKey(engineKey: string): string {
+  return restoreColons(engineKey);
+}
+
 export function toJobId(name: string, engineId: string): JobId {
   return `${name}:${engineId.startsWith('=') ? restoreColons(engineId.slice(1)) : engineId}`;
 }

@@ -2,9 +2,12 @@ import type { Job } from 'bullmq';
 import { toJobId } from './job-id.js';
 import type { JobCounts, JobInfo, JobState } from './queue.js';
 
-/** Of a job that BullMQ has read from a list of jobs in that state. */
+/** Of a job that BullMQ has read, and that is in that state. */
 export function toJobInfo(name: string, job: Job, state: JobState): JobInfo {
-  const stack = job.stacktrace?.at(-1);
+  const isDone = state === 'done';
+  // BullMQ keeps those of attempts that have failed, also where a later one has not.
+  const stack = isDone ? undefined : job.stacktrace?.at(-1);
+  const reason = isDone ? undefined : job.failedReason;
   return {
     id: toJobId(name, job.id ?? ''),
     name,
@@ -15,9 +18,23 @@ export function toJobInfo(name: string, job: Job, state: JobState): JobInfo {
     enqueuedAt: job.timestamp,
     ...(job.processedOn !== undefined && { startedAt: job.processedOn }),
     ...(job.finishedOn !== undefined && { endedAt: job.finishedOn }),
-    ...(job.failedReason !== undefined && { reason: job.failedReason }),
+    ...(isDone && { result: (job.returnvalue as unknown) ?? null }),
+    ...(reason !== undefined && { reason }),
     ...(stack !== undefined && { stack }),
   };
+}
+
+const STATES: ReadonlyMap<string, JobState> = new Map([
+  ...(['waiting', 'wait', 'prioritized', 'paused', 'waiting-children'] as const).map((of) => [of, 'waiting'] as const),
+  ['delayed', 'delayed'],
+  ['active', 'running'],
+  ['completed', 'done'],
+  ['failed', 'dead'],
+]);
+
+/** @param state as BullMQ says it @returns undefined: it knows none, the job is not there */
+export function toJobState(state: string): JobState | undefined {
+  return STATES.get(state);
 }
 
 /** BullMQ's states, of which several are one to a user. */

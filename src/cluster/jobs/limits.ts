@@ -3,6 +3,9 @@ import { describe, ServerError, told } from '../../errors/index.js';
 /** Longest pause a timer can hold, about 24 days, in milliseconds. */
 export const LONGEST_MS = 2 ** 31 - 1;
 
+/** Dead jobs that one call removes: some 40 ms of time of the engine, which does nothing else meanwhile. */
+export const MOST_REMOVED = 1_000;
+
 interface Limits {
   readonly min: number;
   readonly max: number;

@@ -23,7 +23,7 @@ export interface JobBackoff {
   readonly jitter?: number;
 }
 
-/** How many ended jobs the engine keeps. What is kept is what `dead`, `retry` and idempotence by `id` can know. */
+/** How many ended jobs the engine keeps. What is kept is what `find`, `dead`, `retry` and idempotence by `id` can know. */
 export interface JobKeep {
   /** Completed jobs kept per queue; 0 keeps none. Default 1,000. */
   readonly done?: number;
@@ -132,7 +132,7 @@ export interface JobInfo {
   readonly state: JobState;
   /** As it was given to `enqueue`. */
   readonly data: unknown;
-  /** Runs that ended in an error so far. */
+  /** Runs that have ended: those in an error, and the one that is done. */
   readonly attemptsMade: number;
   /** Most runs it may have. */
   readonly attempts: number;
@@ -140,9 +140,11 @@ export interface JobInfo {
   readonly enqueuedAt: number;
   /** When its last run began; missing: it has not run. */
   readonly startedAt?: number;
-  /** When its last run ended; missing: it has not. */
+  /** When it was done or dead; missing: it is not. */
   readonly endedAt?: number;
-  /** Why the last run failed. */
+  /** Of jobs that are done: what the handler has returned, by way of JSON; null: nothing. Missing in all other states. */
+  readonly result?: unknown;
+  /** Why the newest run that has ended failed; missing where it is done. */
   readonly reason?: string;
   /** Where: the stack of its error, at most 8,192 characters. */
   readonly stack?: string;
@@ -162,7 +164,23 @@ export interface JobCounts {
   readonly dead: number;
 }
 
-/** Newest first. `limit` is at most 1,000; default 100. */
+/** A schedule, as the engine has it. */
+export interface JobSchedule {
+  /** As it was given to `schedule`, and as `unschedule` takes it. */
+  readonly key: string;
+  /** The queue of its jobs. */
+  readonly name: string;
+  /** As it was given to `schedule`; a time zone under its full name (`Europe/Berlin` for `europe/berlin`). */
+  readonly rule: JobRule;
+  /** When it ticks next, in ms since 1970; a time that has passed: that job waits for a task worker. */
+  readonly nextAt: number;
+  /** What its jobs get: `{}` where null was given. */
+  readonly data: unknown;
+  /** Most runs of each of its jobs. */
+  readonly attempts: number;
+}
+
+/** Part of a list: of dead jobs the newest, of schedules those that tick first. */
 export interface JobPage {
   /** How many to pass over. Default 0. */
   readonly offset?: number;
@@ -205,13 +223,19 @@ export interface JobQueue {
   schedule(key: string, rule: JobRule, job: ScheduledJob): Promise<void>;
   /** Whether there was one. The run under way goes on. */
   unschedule(name: string, key: string): Promise<boolean>;
+  /** Those of one queue, the next to tick first. */
+  schedules(name: string, page?: JobPage): Promise<JobSchedule[]>;
   work(name: string, run: RunJob, options: WorkOptions): Promise<JobWorker>;
+  /** Where a job stands; undefined: the engine does not have it (any more). */
+  find(id: JobId): Promise<JobInfo | undefined>;
   /** Jobs that failed for the last time. */
   dead(name: string, page?: JobPage): Promise<JobInfo[]>;
   /** Runs a dead job again, with all its attempts. ERR_JOB_NOT_DEAD when it is not there or not dead. */
   retry(id: JobId): Promise<void>;
   /** Whether there was one: waiting, delayed, done or dead. ERR_JOB_NOT_REMOVED: it is under way, or the next tick of a schedule. */
   remove(id: JobId): Promise<boolean>;
+  /** How many: at most `MOST_REMOVED` of those that are dead, so that no call keeps the engine from all others. */
+  removeDead(name: string): Promise<number>;
   counts(name: string): Promise<JobCounts>;
   stats(): JobStats;
   /** Closes every worker with `drainMs`, then the connections. Afterwards every call rejects with ERR_CLUSTER_DOWN. */
