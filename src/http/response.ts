@@ -170,8 +170,8 @@ export class HttpResponse {
 
   /**
    * Sends a part of the body; the first one sends the head too. Swoole: write()
-   * @returns false: the client does not keep up (wait for `drain()`), or nothing more can be sent
-   * @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
+   * @returns false: the client does not keep up (wait for `drain()`), or nothing more can be sent. With true the memory of
+   * `data` is yours again, else after `drain()` (HTTP/2: with the end) @throws ServerError ERR_DATA_TYPE, ERR_HTTP_CONTENT_LENGTH
    */
   write(data: string | Uint8Array): boolean {
     checkData(data);

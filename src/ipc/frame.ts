@@ -263,6 +263,7 @@ const closeCodes = [
   ['IDLE_TIMEOUT', 'timeout', 'neither the server nor the client has sent anything for maxIdleMs'],
   ['PING_TIMEOUT', 'timeout', 'the client has not answered two pings in a row'],
   ['SLOW_CONSUMER', 'limit', 'the client does not keep up with its rooms'],
+  ['DATA_DETACHED', 'error', 'the memory of what was sent was transferred or shrunk before the client had taken it'],
 ] as const satisfies readonly (readonly [string, CloseInitiator, string])[];
 
 export type CloseCodeName = (typeof closeCodes)[number][0];

@@ -37,10 +37,15 @@ export const rawFrame: HeldFrame = { type: Request.send, flags: 0, lastFlags: 0,
 
 export interface HeldData {
   /** A text has characters up to U+00FF, each a byte: it is encoded when it leaves. */
-  readonly data: Uint8Array | string;
+  data: Uint8Array | string;
+  /** Of `data` when it was given: less of it are there once the user has transferred or shrunk its memory. */
+  readonly length: number;
   at: number;
   readonly frame: HeldFrame;
 }
+
+/** It cannot be sent any more. */
+export const isDetached = ({ data, length }: HeldData): boolean => data.length < length;
 
 export type HeldItem = HeldData | RequestFrame;
 
@@ -99,6 +104,30 @@ export class OutState {
   shift(): void {
     this.held?.shift();
     this.left++;
+  }
+
+  itemOf(data: Uint8Array | string, frame: HeldFrame): HeldData {
+    this.heldBytes += data.length;
+    return { data, length: data.length, at: 0, frame };
+  }
+
+  /**
+   * Where the sender is told to go on, it may fill its memory again: what waits of it is copied. Not the end of an answer,
+   * whose bytes are not to be changed.
+   * @param item the newest @returns whether the client does
+   */
+  keepsUp(item: HeldData): boolean {
+    if (this.heldBytes >= this.limits.highWatermark) return false;
+    const { data, frame } = item;
+    const isLast = (frame.flags & frame.lastFlags) !== 0;
+    if (typeof data !== 'string' && !isLast && this.held?.at(-1) === item) item.data = Buffer.from(data);
+    return true;
+  }
+
+  /** What should leave next cannot. */
+  get isDetached(): boolean {
+    const first = this.held?.[0];
+    return first !== undefined && 'data' in first && isDetached(first);
   }
 
   haveLeft({ items, bytes }: NextFrame): void {

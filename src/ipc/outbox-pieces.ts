@@ -1,7 +1,7 @@
 /** How much of a send fits into one frame. */
 import { writeLatin1 } from '../util/latin1.js';
 import { frameBytes, MAX_PAYLOAD, markOf, Request, SendFlag } from './frame.js';
-import type { HeldData, HeldFrame, NextFrame, OutState } from './out-state.js';
+import { type HeldData, type HeldFrame, isDetached, type NextFrame, type OutState } from './out-state.js';
 import type { Reply } from './reply.js';
 import type { RingWriter } from './ring.js';
 
@@ -57,7 +57,7 @@ export function nextFrame(state: OutState, most: number, mayJoin: boolean): Next
   let bytes = rest;
   for (let last = first; mayJoin && !isMarked; items++) {
     const next = held[items];
-    if (next === undefined || !('data' in next) || !goesOnWith(last.frame, next.frame)) break;
+    if (next === undefined || !('data' in next) || isDetached(next) || !goesOnWith(last.frame, next.frame)) break;
     if (bytes + next.data.length > most) break;
     bytes += next.data.length;
     last = next;

@@ -1,6 +1,6 @@
 /**
  * How a process sends to connections, whoever's they are: one ring to each reactor, and per connection a window of
- * bytes that may be on their way. What does not fit waits here, in the process of the sender, by reference; the
+ * bytes that may be on their way. What does not fit waits here, in the process of the sender; the
  * reactors' memory stays bounded whatever is sent. Runs in every process: reactors tell workers of room by events, the
  * others are woken and look into shared memory.
  */
@@ -377,16 +377,15 @@ export class Outbox {
 
   #hold(state: OutState, data: Uint8Array | string, frame = rawFrame): boolean {
     const { sessionId: fd, limits } = state;
-    const { highWatermark, limitBytes } = limits;
-    if (state.heldBytes > 0 && state.heldBytes + data.length > limitBytes) {
+    if (state.heldBytes > 0 && state.heldBytes + data.length > limits.limitBytes) {
       this.close(fd, true, CloseCode.SEND_QUEUE_LIMIT);
       return this.#refuse('ERR_SESSION_CLOSED', { fd });
     }
-    state.heldBytes += data.length;
+    const item = state.itemOf(data, frame);
     this.heldBytes += data.length;
-    this.#holdItem(state, { data, at: 0, frame });
-    if (state.heldBytes < highWatermark) return true;
-    return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes });
+    this.#holdItem(state, item);
+    if (state.keepsUp(item)) return true;
+    return this.#refuse('ERR_SEND_BUFFER_FULL', { fd, queuedBytes: state.heldBytes, limitBytes: limits.limitBytes });
   }
 
   #holdReply(state: OutState, reply: Reply): boolean {
@@ -453,6 +452,7 @@ export class Outbox {
   }
 
   #sendPiece(state: OutState, link: ReactorLink, item: HeldData): boolean {
+    if (state.isDetached) return !this.close(state.sessionId, true, CloseCode.DATA_DETACHED);
     const { ring, direct } = link;
     const isOwn = direct !== undefined && item.frame.type !== Request.send;
     if (state.unconfirmed >= state.window || (isOwn && direct.isFull(state.sessionId))) {

@@ -237,7 +237,7 @@ export class Sending {
   /** Bytes that were announced cannot be sent: only the end of the connection shows that to the client. */
   #takenAway(connection: Connection): false {
     const why = 'the memory of an answer was transferred or shrunk before the client had taken it';
-    this.#ending.reset(connection, CloseCode.SERVER_RESET, why);
+    this.#ending.reset(connection, CloseCode.DATA_DETACHED, why);
     return false;
   }
 

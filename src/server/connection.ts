@@ -55,7 +55,8 @@ export class Connection {
    * Queues `data` for the client. Swoole: send()
    * @returns false, and `server.lastError` says why: ERR_SEND_BUFFER_FULL, it was taken but the client does not keep up
    * (as with Node's streams: wait for `drain()` before you send more; beyond `sendBufferSize` the connection is closed);
-   * any other code, it was not taken
+   * any other code, it was not taken. With true the memory of `data` is yours again; with ERR_SEND_BUFFER_FULL it is after
+   * `drain()`. Who transfers or shrinks it before loses the connection (DATA_DETACHED).
    */
   send(data: string | Uint8Array): boolean {
     return !this.#ended && this.#host.send(this.fd, data);

@@ -302,6 +302,27 @@ describe('an answer over HTTP/2', () => {
   });
 });
 
+test.each(['whole', 'in pieces'])(
+  'an answer over HTTP/2 (%s) whose memory shrinks behind it arrives as it was',
+  async (how) => {
+    const { client } = world({
+      serve: (exchange) => {
+        const bytes = Reflect.construct(ArrayBuffer, [1_000_000, { maxByteLength: 1_000_000 }]) as ArrayBuffer;
+        const body = new Uint8Array(bytes).fill(7);
+        if (how === 'whole') exchange.respond(200, '', [], body);
+        else {
+          exchange.begin(200, '', []);
+          exchange.write(body);
+          exchange.end();
+        }
+        Reflect.get(bytes, 'resize').call(bytes, 10);
+      },
+    });
+    const { body } = await fetched(client);
+    expect(body.equals(Buffer.alloc(1_000_000, 7))).toBe(true);
+  },
+);
+
 describe('a file in an answer over HTTP/2', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tswoole-http2-'));
   const path = join(folder, 'file');

@@ -67,6 +67,51 @@ function drainAll(): Buffer {
   return Buffer.concat(pieces);
 }
 
+describe('memory that the user goes on with', () => {
+  /** Sends pieces of 64 KiB until one has to wait. */
+  function fill(): number {
+    let pieces = 0;
+    for (; outbox.heldBytes === 0; pieces++) outbox.send(FD, Buffer.alloc(65_536, 1));
+    return pieces;
+  }
+
+  it('may be filled again as soon as send has answered true, and after drain where it has not', async () => {
+    const before = fill();
+    const buffer = Buffer.alloc(65_536, 2);
+    expect(outbox.send(FD, buffer)).toBe(true);
+    buffer.fill(3);
+    while (outbox.send(FD, buffer));
+    const drained = outbox.drain(FD);
+    const all = drainAll();
+    await drained;
+    buffer.fill(9);
+    expect([1, 2, 3].map((value) => all.filter((byte) => byte === value).length > 0)).toEqual([true, true, true]);
+    expect(all.subarray(0, before * 65_536).every((byte) => byte === 1)).toBe(true);
+    expect(all.subarray(before * 65_536, (before + 1) * 65_536).every((byte) => byte === 2)).toBe(true);
+    expect(all.subarray((before + 1) * 65_536).every((byte) => byte === 3)).toBe(true);
+  });
+
+  it.each([
+    ['transferred', (bytes: ArrayBuffer) => void structuredClone(bytes, { transfer: [bytes] })],
+    ['shrunk', (bytes: ArrayBuffer) => Reflect.get(bytes, 'resize').call(bytes, 10)],
+  ])('and is %s though it is still needed costs the connection, and nothing else', (_, take) => {
+    fill();
+    const bytes = Reflect.construct(ArrayBuffer, [2 * HIGH, { maxByteLength: 2 * HIGH }]) as ArrayBuffer;
+    expect(outbox.send(FD, new Uint8Array(bytes))).toBe(false);
+    expect(outbox.lastError).toMatchObject({ code: 'ERR_SEND_BUFFER_FULL' });
+    outbox.send(FD, 'behind it');
+    take(bytes);
+    const frames: ReturnType<typeof takeAll> = [];
+    for (let found = takeAll(); found.length > 0; found = takeAll()) {
+      frames.push(...found);
+      outbox.writable(FD);
+      outbox.roomAgain();
+    }
+    expect(frames.at(-1)).toMatchObject({ type: Request.close, detail: CloseCode.DATA_DETACHED });
+    expect([outbox.heldBytes, outbox.isEmpty]).toEqual([0, true]);
+  });
+});
+
 describe('while something is held for a connection, its record says so', () => {
   const wouldBeLost = (): boolean => {
     const found = table.holders.takeDead(table.slotOf(FD), (pid) => pid !== process.pid);

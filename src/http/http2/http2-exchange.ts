@@ -12,7 +12,7 @@ import { findHeader } from '../request-headers.js';
 import type { RequestSpan } from '../request-span.js';
 import { answerHeaders, cutBy, type Refusal, type RequestHead, toHeaders, tooLarge, withoutRepeats } from './fields.js';
 import type { HeldStream } from './held-connection.js';
-import { Outgoing } from './outgoing.js';
+import { Outgoing, steady } from './outgoing.js';
 import { PacedBody, TOO_SLOW } from './paced-body.js';
 import { StreamBody } from './stream-body.js';
 import { breakOff, closeBehindAnswer, endSpan, refuse } from './stream-end.js';
@@ -145,7 +145,7 @@ export class Http2Exchange implements Exchange {
     const endStream = this.#hasNoBody || bytes === 0;
     if (!this.#sendHead(headers, { endStream })) return;
     if (!endStream) {
-      this.#stream.end(body);
+      this.#stream.end(steady(body));
       this.#held.added();
     }
     this.#end();

@@ -12,6 +12,14 @@ const FILE_BYTES = 65_536;
 /** The same where too many bytes wait in this process: every file advances, at the pace of its client. */
 const FEW_FILE_BYTES = 8192;
 
+/**
+ * Memory that may shrink while it waits is copied: Node reads it later, and reading what is not there ends the process. (Over
+ * a socket of its own the kernel refuses such memory.)
+ */
+export function steady(data: string | Uint8Array): string | Uint8Array {
+  return typeof data !== 'string' && 'resizable' in data.buffer && data.buffer.resizable ? Buffer.from(data) : data;
+}
+
 export class Outgoing {
   readonly #held: HeldStream;
   readonly #stream: ServerHttp2Stream;
@@ -29,7 +37,7 @@ export class Outgoing {
 
   write(data: string | Uint8Array): boolean {
     if (this.#queue === undefined) return this.#write(data);
-    this.#queue.push({ data });
+    this.#queue.push({ data: steady(data) });
     this.#count(data.length);
     return false;
   }
@@ -61,7 +69,7 @@ export class Outgoing {
   }
 
   #write(data: string | Uint8Array): boolean {
-    const hasRoom = this.#stream.write(data);
+    const hasRoom = this.#stream.write(steady(data));
     this.#held.added();
     return hasRoom;
   }

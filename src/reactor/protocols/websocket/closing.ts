@@ -28,6 +28,7 @@ const codes = new Map<number, number>([
   [CloseCode.FILE_FAILED, 1011],
   [CloseCode.MEMORY_LIMIT, 1013],
   [CloseCode.SLOW_CONSUMER, 1013],
+  [CloseCode.DATA_DETACHED, 1011],
   [CloseCode.HEARTBEAT_TIMEOUT, 1001],
   [CloseCode.IDLE_TIMEOUT, 1001],
   [CloseCode.PACKET_MALFORMED, 1002],
