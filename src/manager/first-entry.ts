@@ -3,10 +3,13 @@
  * id, before the script runs. They end with this process, as all of its children do: their control channels end.
  */
 import { writeSync } from 'node:fs';
-import { FIRST_VARIABLE, type FirstPlan, leaveFirst } from '../ipc/first-processes.js';
+import { areLeft, FIRST_VARIABLE, type FirstPlan, type FirstProcess, leaveFirst } from '../ipc/first-processes.js';
 import { startFirst } from '../ipc/start-first.js';
 import { CONTROL_DESCRIPTOR } from '../util/child-variable.js';
 import { runScript } from '../util/run-script.js';
+
+/** Within a second of the master's end, all processes have ended. */
+const LOOK_MS = 200;
 
 const isOurs = (word: string): boolean =>
   word.startsWith('--require=') && /[\\/]manager[\\/]first-entry\.c?js$/.test(word);
@@ -23,6 +26,7 @@ function begin(plan: FirstPlan): void {
   if (plan.master !== process.ppid) return;
   const started = startFirst(plan);
   leaveFirst(started);
+  watchMaster(plan.master, started);
   // Where this process is killed, the master ends those that cannot end by themselves.
   const pids = started.map(({ role, process }) => [role.id, process.pid]);
   try {
@@ -30,4 +34,16 @@ function begin(plan: FirstPlan): void {
   } catch {
     // The master is gone.
   }
+}
+
+/** Until the script has called `start()`, nothing else here notices the end of the master, who would end those that cannot. */
+function watchMaster(master: number, started: readonly FirstProcess[]): void {
+  const look = setInterval(() => {
+    if (!areLeft()) clearInterval(look);
+    else if (process.ppid !== master) process.exit(1);
+  }, LOOK_MS).unref();
+  process.once('exit', () => {
+    if (!areLeft() || process.ppid === master) return;
+    for (const { process: child } of started) child.kill('SIGKILL');
+  });
 }
