@@ -55,6 +55,7 @@ const inBase = [
     'tls-tickets',
     'unix',
     'uploads',
+    'user-threads',
     'wall-clock',
     'websocket',
     'websocket-lasting',

@@ -13,9 +13,9 @@ export const REACTOR_ENTRY = entry('./reactor/entry');
 export const STACK_WATCH_ENTRY = entry('./worker/stack-watch-entry');
 /** The program of `tswoole start APP --http`. */
 export const RUN_APP_ENTRY = entry('./http/run-app');
-/** Loaded by the first manager before the script: starts the first workers. */
+/** The program of the first manager: starts the first workers, and runs the script. */
 export const FIRST_ENTRY = entry('./manager/first-entry');
-/** Loaded before all else where the heap is sized. */
+/** The program of processes whose heap is sized, which runs the script. */
 export const HEAP_ENTRY = entry('./util/heap-entry');
 /** Loaded by `tswoole start` before the script. */
 export const SCRIPT_GUARD_ENTRY = new URL('./cli/script-guard.js', import.meta.url);

@@ -6,6 +6,11 @@
 //
 // The cache lies beside the program, so who can write it can write the program too. A process that may not write there,
 // or does not own the program (root in a user's folder), goes without; no fault of the cache is ever an error.
+
+// Where nothing came before the user's modules that could have done so: src/util/heap-argument.ts.
+if (process.execArgv.includes('--initial-old-space-size=64'))
+  require('node:v8').setFlagsFromString('--initial-old-space-size=0');
+
 const fs = require('node:fs');
 const { createRequire } = require('node:module');
 const { basename, join } = require('node:path');

@@ -6,9 +6,9 @@ import type { App } from '../config/app.js';
 import { environmentOf, optionsBelow } from '../config/merge.js';
 import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../entries.js';
 import { ServerError } from '../errors/index.js';
-import { heapWords } from '../ipc/heap-words.js';
 import { INSPECT_VARIABLE, isInspect, parseInspect, textOf } from '../ipc/inspect.js';
 import { FLAGS_VARIABLE, parseOption, variableOf } from '../options/index.js';
+import { heapArguments } from '../util/heap-argument.js';
 import { CliError, ExitCode, messageOf } from './exit.js';
 import { commandFor } from './script.js';
 import type { StartFlags } from './start-flags.js';
@@ -74,7 +74,7 @@ function launch({ script: given, args, flags, cwd, environment }: Parts): Launch
   // The master runs no callbacks: the debugger is for the workers.
   const nodeArgs = flags.nodeArgs.filter((word) => !isInspect(word));
   const environmentOfServer = environmentFor(flags, environment);
-  const heap = heapWords(nodeArgs, environmentOfServer['NODE_OPTIONS'] ?? '');
+  const heap = heapArguments(nodeArgs, environmentOfServer['NODE_OPTIONS'] ?? '');
   const runner = flags.isApp ? [fileURLToPath(RUN_APP_ENTRY)] : [];
   return {
     words: [...heap, ...guard, ...forTypes, ...nodeArgs, ...runner, script, ...args],

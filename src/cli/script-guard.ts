@@ -2,10 +2,9 @@
  * Loaded before the script of `tswoole start`, only in the process that a person has started. Reports a script that starts
  * no server, with exit code 2; and until the script has called `start()`, a signal ends it in order.
  */
-import { Server as NetServer } from 'node:net';
+import type { Server as NetServer } from 'node:net';
 import { relative } from 'node:path';
-import { isMainThread } from 'node:worker_threads';
-import { forgetHeapArgument } from '../util/heap-argument.js';
+import { takeBackHeapArgument } from '../util/heap-argument.js';
 import { type ScriptState, watchState } from '../util/script-state.js';
 import { ExitCode } from './exit.js';
 
@@ -14,7 +13,8 @@ const LISTEN_GRACE_MS = 2000;
 /** As in a shell: 128 + SIGINT. */
 const INTERRUPTED = 130;
 
-if (isMainThread) guard(watchState());
+takeBackHeapArgument(); // before other modules of Node are loaded
+if (process.getBuiltinModule('node:worker_threads').isMainThread) guard(watchState());
 
 function guard(state: ScriptState): void {
   leaveArguments();
@@ -49,14 +49,14 @@ function leaveArguments(): void {
   const { execArgv } = process;
   const at = execArgv.indexOf(import.meta.url);
   if (at > 0) execArgv.splice(at - 1, 2);
-  forgetHeapArgument();
 }
 
 /** Calls back at the first `listen()`. */
 function watchListen(first: (server: NetServer) => void): void {
-  const { listen } = NetServer.prototype;
-  NetServer.prototype.listen = function listenOnce(this: NetServer, ...args: unknown[]): NetServer {
-    NetServer.prototype.listen = listen;
+  const { prototype } = process.getBuiltinModule('node:net').Server;
+  const { listen } = prototype;
+  prototype.listen = function listenOnce(this: NetServer, ...args: unknown[]): NetServer {
+    prototype.listen = listen;
     first(this);
     return Reflect.apply(listen, this, args) as NetServer;
   } as typeof listen;

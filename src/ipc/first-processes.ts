@@ -56,6 +56,11 @@ export function leaveFirst(started: readonly FirstProcess[]): void {
   Reflect.set(globalThis, KEY, started);
 }
 
+/** The script has not called `start()` yet. */
+export function areLeft(): boolean {
+  return Reflect.has(globalThis, KEY);
+}
+
 /** Once: each belongs to whoever takes it. */
 export function takeFirst(): readonly FirstProcess[] {
   const started = Reflect.get(globalThis, KEY) as readonly FirstProcess[] | undefined;

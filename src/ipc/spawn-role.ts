@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { startedIn } from '../os/isolation.js';
 import { CHILD_VARIABLE } from '../util/child-variable.js';
 import { isTitleArgument, titleArgument } from '../util/title-argument.js';
+import { mayComeFirst, withSizedHeap } from './before-script.js';
 import { BootOutput, passOnBytes } from './boot-output.js';
 import { type ChildOutput, takeOutput } from './child-output.js';
 import {
@@ -15,7 +16,6 @@ import {
   type PlannedFirst,
   type StartCommand,
 } from './first-processes.js';
-import { heapWords } from './heap-words.js';
 import {
   asParent,
   bequeath,
@@ -94,7 +94,9 @@ export function spawnManager(
   const plan = hasFirst ? planOf(first, bequeath(role, shared, undefined, output)) : '';
   if (!hasFirst || Buffer.byteLength(plan) > LONGEST_PLAN) return spawnRole(role, title, shared, undefined, output);
   const { relay, ...command } = commandOf(role, title, shared, undefined, output);
-  const args = [`--require=${first.entry}`, ...command.args];
+  const nodeArgs = inheritedExecArgv();
+  const before = mayComeFirst(nodeArgs) ? [...nodeArgs, first.entry] : [`--require=${first.entry}`, ...nodeArgs];
+  const args = [titleArgument(title), ...before, ...process.argv.slice(1)];
   return read(start({ ...command, args, env: { ...command.env, [FIRST_VARIABLE]: plan } }), role, relay, output);
 }
 
@@ -140,8 +142,8 @@ function read(child: ChildProcess, role: ChildRole, relay: number, output?: Chil
 /** Behind the title. */
 function argumentsOf(role: ChildRole): string[] {
   const [script = '', ...args] = process.argv.slice(1);
-  const ofCallbacks = role.role === 'manager' ? [] : [...heapWords(), ...inspectArgs(role.id, role.lane)];
-  return [...ofCallbacks, ...inheritedExecArgv(), script, ...args];
+  if (role.role === 'manager') return [...inheritedExecArgv(), script, ...args];
+  return withSizedHeap([...inspectArgs(role.id, role.lane), ...inheritedExecArgv()], [script, ...args]);
 }
 
 /**

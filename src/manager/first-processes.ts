@@ -45,6 +45,12 @@ export class FirstProcesses {
     this.#left.delete(id);
     return first;
   }
+
+  /** Ends those that are not taken over: where the master is gone too, nobody else ends one that cannot end by itself. */
+  kill(): void {
+    for (const { process } of this.#left.values()) process.kill('SIGKILL');
+    this.#left.clear();
+  }
 }
 
 async function endOf({ process: child, role }: FirstProcess): Promise<RefusedFirst> {

@@ -77,10 +77,17 @@ export function runManager(inheritance: Inheritance, region: Region, declared: D
     ...declared,
     ...{ region, shared, messaging, first },
     notifyMaster: (message) => void channel.send(message),
-    exit: (code) => void channel.flushed().then(() => process.exit(code)),
+    exit: (code) => {
+      first.kill();
+      void channel.flushed().then(() => process.exit(code));
+    },
   };
   const manager = createManager(place);
-  channel.listen({ message: (message) => manager.onMessage(message), end: () => manager.orphaned() });
+  const orphaned = (): void => {
+    first.kill(); // before what the script does at the end of the manager
+    manager.orphaned();
+  };
+  channel.listen({ message: (message) => manager.onMessage(message), end: orphaned });
   process.on('SIGTERM', () => manager.shutdownAsked());
   process.on('SIGUSR1', () => manager.reload());
   process.on('SIGUSR2', () => manager.reload(true));

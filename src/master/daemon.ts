@@ -6,8 +6,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { deserializeError, type SerializedError, ServerError, serializeError } from '../errors/index.js';
+import { withSizedHeap } from '../ipc/before-script.js';
 import { BootOutput, borrowStandardError } from '../ipc/boot-output.js';
-import { heapWords } from '../ipc/heap-words.js';
 import { inspectWish, isInspect, waitsForDebugger } from '../ipc/inspect.js';
 import { environmentForMaster, type ResolvedOptions } from '../options/index.js';
 import { closeOnExec } from '../os/socket.js';
@@ -96,12 +96,11 @@ export async function startDaemon(options: ResolvedOptions, stopWish: StopWish):
   const output = logFile === '' ? openSync('/dev/null', 'w') : openLogFile(logFile);
   const wish = inspectWish(); // its port is this process' own as long as it waits
   const isOurs = (word: string): boolean => isTitleArgument(word) || (wish !== undefined && isInspect(word));
-  const execArgv = [
-    titleArgument(`${processTitle}: master`),
-    ...heapWords(),
-    ...process.execArgv.filter((argument) => !isOurs(argument)),
-  ];
-  const child = spawn(process.execPath, [...execArgv, ...process.argv.slice(1)], {
+  const words = withSizedHeap(
+    process.execArgv.filter((argument) => !isOurs(argument)),
+    process.argv.slice(1),
+  );
+  const child = spawn(process.execPath, [titleArgument(`${processTitle}: master`), ...words], {
     detached: true, // setsid(2)
     stdio: ['ignore', output, 'pipe', 'pipe', output],
     env: { ...process.env, ...environmentForMaster(), [DAEMON_VARIABLE]: logOf(options) },

@@ -11,6 +11,7 @@ import { processNum } from '../memory/layout.js';
 import type { Region } from '../memory/region.js';
 import { starvedMs } from '../os/other-process.js';
 import { processDied } from '../shared/registry.js';
+import { monotonicMs } from '../util/clock.js';
 import { deferred } from '../util/deferred.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
@@ -110,14 +111,25 @@ export class ManagerKeeper {
         this.#manager?.send({ type: 'stop', deadlineMs: ms });
         return setTimeout(() => this.#manager?.kill('SIGKILL'), ms + GRACE_MS);
       };
-      // It may never come so far as to receive the message; workers that it has already end as orphans.
-      if (!this.#hasBegun) this.#manager.kill('SIGKILL');
+      // It may never come so far as to receive the message; workers that it has already end without it.
+      if (!this.#hasBegun) {
+        this.#letOrphansStop(deadlineMs, hurried);
+        this.#manager.kill('SIGKILL');
+      }
       const timers = [stopBy(deadlineMs)];
       void hurried.then(() => !this.isThere || timers.push(stopBy(HURRIED_STOP_MS)));
       await this.#gone.promise;
       for (const timer of timers) clearTimeout(timer);
     }
     await this.#endOrphans();
+  }
+
+  #letOrphansStop(deadlineMs: number, hurried: Promise<void>): void {
+    const { region } = this.#parts;
+    region.stopBy = monotonicMs() + deadlineMs;
+    void hurried.then(() => {
+      region.stopBy = Math.min(region.stopBy, monotonicMs() + HURRIED_STOP_MS);
+    });
   }
 
   #watchBoot(manager: ManagerLink): void {
@@ -223,6 +235,6 @@ export class ManagerKeeper {
 
   async #endOrphans(): Promise<void> {
     const { board, region } = this.#parts;
-    await endOrphans(board, processNum(region.shape));
+    await endOrphans(board, processNum(region.shape), () => region.stopBy);
   }
 }

@@ -453,7 +453,8 @@ export class Master {
   /** process.exit() or an uncaught error in the master: children notice by their channels; the threads need help. */
   #endAtOnce(): void {
     this.#owners.stopAtOnce();
-    if (this.#phase === 'running') killOrphans(this.#board, processNum(this.region.shape));
+    if (this.#phase === 'starting' || this.#phase === 'running')
+      killOrphans(this.#board, processNum(this.region.shape));
     this.#manager.killAtOnce();
   }
 }

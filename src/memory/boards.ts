@@ -110,6 +110,7 @@ const workerRecord = layoutRecord(
     dismissing: int32(),
     streamsOfLane0: int32(),
     streamsOfLane1: int32(),
+    ready: int32(),
   },
   WORKER_RECORD_BYTES,
 ).at;
@@ -143,6 +144,8 @@ export const WorkerField = {
   /** HTTP/2 requests in flight in a process: see `Http2Record`. */
   streamsOfLane0: workerRecord.streamsOfLane0,
   streamsOfLane1: workerRecord.streamsOfLane1,
+  /** The pid of the process that has become ready last. */
+  ready: workerRecord.ready,
 } as const;
 type WorkerField = (typeof WorkerField)[keyof typeof WorkerField];
 

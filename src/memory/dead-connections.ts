@@ -40,6 +40,8 @@ export class DeadConnections {
     this.#reactors.setUnderWay(reactor, 0);
     this.#reactors.set(reactor, ReactorCounter.buffered, 0);
     this.#reactors.set(reactor, ReactorCounter.webSockets, 0);
+    this.#reactors.set(reactor, ReactorCounter.paused, 0);
+    this.#reactors.set(reactor, ReactorCounter.pausedAt, 0);
     if (this.#hasRooms) new RoomBoard(this.#region).resetReactor(reactor);
   }
 

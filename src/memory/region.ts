@@ -78,6 +78,8 @@ const header = layoutRecord(
     firstUnixMs: float64(),
     /** The difference of that clock to Unix time, see `WallTime`. */
     wallOffset: float64(),
+    /** See `stopBy`. */
+    stopBy: float64(),
     /** See `cluster-record.ts`. */
     cluster: float64(16),
     /** See `listen/ticket-keys.ts`. */
@@ -231,6 +233,17 @@ export class Region {
   }
   set isUp(is: boolean) {
     Atomics.store(this.int32, header.up, is ? 1 : 0);
+  }
+
+  /**
+   * Until when processes that are ready may end in order although their manager is gone, in ms of `monotonicMs()`; 0: they have
+   * a moment. Written by the master, who has killed the manager then, because it could not pass on the order to stop.
+   */
+  get stopBy(): number {
+    return this.float64[header.stopBy] ?? 0;
+  }
+  set stopBy(time: number) {
+    this.float64[header.stopBy] = time;
   }
 
   /** Some worker marks the ids of its sessions: reactors look for them in requests. */

@@ -6,8 +6,8 @@
 import { availableParallelism, totalmem } from 'node:os';
 
 const ARGUMENT = '--initial-old-space-size=64';
-/** What V8 has without it: see `heap-entry.ts`. */
-export const SIZE_BY_DEFAULT = '--initial-old-space-size=0';
+/** What V8 has without it. */
+const SIZE_BY_DEFAULT = '--initial-old-space-size=0';
 /** Each process may have as much garbage, and there are about as many as cores: a smaller machine does not get the argument. */
 const LEAST_MEMORY_BYTES = 2 ** 30;
 const PER_CORE_BYTES = 2 ** 28;
@@ -36,4 +36,13 @@ function machine(): { memoryBytes: number; cores: number } {
 /** Keeps the argument from `process.execArgv`: threads that are given those are refused arguments of V8. */
 export function forgetHeapArgument(): void {
   process.execArgv = process.execArgv.filter((word) => word !== ARGUMENT);
+}
+
+/**
+ * V8 has made the heap: without the argument it takes the compiled code of Node's modules, of which none that can wait should
+ * have been loaded by now. The size stays.
+ */
+export function takeBackHeapArgument(): void {
+  if (process.execArgv.includes(ARGUMENT)) process.getBuiltinModule('node:v8').setFlagsFromString(SIZE_BY_DEFAULT);
+  forgetHeapArgument();
 }

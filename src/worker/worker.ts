@@ -22,6 +22,7 @@ import { answerProfile } from '../messaging/profile-answer.js';
 import type { WorkSource } from '../messaging/work-source.js';
 import { clearDoorbell, type DoorbellDescriptors } from '../os/doorbell.js';
 import { type Poller, type PollerHandler, READABLE } from '../os/poller.js';
+import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { flushTelemetry, isTracing } from '../util/telemetry.js';
 import { within } from '../util/within.js';
@@ -163,6 +164,7 @@ export class Worker<C extends UserConnection> implements PollerHandler {
     this.#parts.channel.listen({ message: (message) => this.#onMessage(message), end: () => this.#orphaned() });
     await this.#parts.callbacks.workerStart?.(this.id);
     await returnStandardError();
+    this.#board.setField(this.id, WorkerField.ready, process.pid);
     this.#parts.channel.send({ type: 'ready' });
   }
 
@@ -480,7 +482,12 @@ export class Worker<C extends UserConnection> implements PollerHandler {
   #orphaned(): void {
     this.#letGo();
     this.#source?.stop();
-    setTimeout(() => this.#parts.exit(1), ORPHAN_MS).unref();
+    const { region, exit } = this.#parts;
+    const look = (): void => {
+      // Where the master has killed the manager, to end the start, it waits.
+      if (process.ppid !== region.masterPid || monotonicMs() >= region.stopBy) exit(1);
+    };
+    setInterval(look, ORPHAN_MS).unref();
     this.#drainTimer ??= setInterval(() => this.#drainOn(), DRAIN_LOOK_MS);
     this.#poller.wakeSoon();
   }

@@ -12,8 +12,8 @@ import { chooseServer } from '../../src/cli/servers.js';
 import { PidFile } from '../../src/control/pid-file.js';
 import { type RunEntry, writeEntry } from '../../src/control/run-dir.js';
 import { RUN_APP_ENTRY, SCRIPT_GUARD_ENTRY } from '../../src/entries.js';
-import { heapWords } from '../../src/ipc/heap-words.js';
 import { processStartTime } from '../../src/os/other-process.js';
+import { heapArguments } from '../../src/util/heap-argument.js';
 import { scriptHas } from '../../src/util/script-state.js';
 import { CliWorld, collect, run } from '../helpers/cli-world.js';
 
@@ -224,7 +224,7 @@ describe.runIf(process.platform === 'linux')('tswoole restart', () => {
 });
 
 /** None on a small machine. */
-const HEAP = heapWords([]);
+const HEAP = heapArguments([]);
 
 describe('tswoole start', () => {
   let script: string;

@@ -12,11 +12,13 @@ import {
   WorkerCounter,
   WorkerField,
 } from '../../src/memory/boards.js';
+import { DeadConnections } from '../../src/memory/dead-connections.js';
 import { peerOf } from '../../src/memory/layout.js';
 import { ProcessRecord } from '../../src/memory/process-board.js';
 import { Region } from '../../src/memory/region.js';
 import { RoomBoard } from '../../src/memory/room-board.js';
 import type { TaskCounts } from '../../src/messaging/task-queue.js';
+import { resolveOptions } from '../../src/options/index.js';
 import { monotonicMs } from '../../src/util/clock.js';
 import { testShape } from '../helpers/test-shape.js';
 
@@ -96,6 +98,14 @@ describe('the figures of a server', () => {
     expect(stats()).toMatchObject({ pausedReactorNum: 2, pausedMs: expect.closeTo(60_000, -3) });
     for (const reactor of [0, 1]) reactors.set(reactor, ReactorCounter.pausedAt, 0);
     expect(stats()).toMatchObject({ pausedReactorNum: 0, pausedMs: 0 });
+  });
+
+  it('do not have one whose process has died meanwhile (BASE mode), whether or not another takes its place', () => {
+    for (const reactor of [0, 1]) reactors.set(reactor, ReactorCounter.pausedAt, monotonicMs() - 5000);
+    for (const reactor of [0, 1]) reactors.set(reactor, ReactorCounter.paused, 1);
+    new DeadConnections(region, resolveOptions({})).reap(1);
+    expect(stats()).toMatchObject({ pausedReactorNum: 1 });
+    expect([0, 1].map((reactor) => reactors.read(reactor, ReactorCounter.paused))).toEqual([1, 0]);
   });
 
   it('are those of all workers together, both processes of an id and workers that have gone included', () => {

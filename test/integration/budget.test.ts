@@ -89,6 +89,19 @@ describe('watermarks of a port', () => {
 });
 
 describe('maxBufferedBytes', () => {
+  it('in BASE mode a worker that is killed while it reads no client is not shown as paused, whether or not another boots', async () => {
+    const options = { mode: 'base', workerNum: 2, maxBufferedBytes: '10m' };
+    const server = await startServer('commands.js', { options, copy: true });
+    const deaf = await deafClients(server.port, 8, 8 * MIB);
+    const status = async (): Promise<string> => (await tswoole(server, 'status')).out;
+    await poll('it is over', async () => (await status()).includes('\npaused '));
+    server.edit((source) => `if (process.title.includes(': worker')) process.exit(9);\n${source}`);
+    for (const { pid } of server.workers) server.signal('SIGKILL', pid);
+    await poll('no worker is left', () => server.worker(0) === undefined && server.worker(1) === undefined);
+    await poll('none is shown as paused', async () => !(await status()).includes('\npaused '));
+    for (const client of deaf) client.socket.destroy();
+  });
+
   it('with the policy pause stops reading from everyone until enough has drained', async () => {
     const server = await startServer('commands.js', {
       options: { workerNum: 2, maxBufferedBytes: '10m', logLevel: 'info' },

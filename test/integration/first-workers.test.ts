@@ -142,6 +142,20 @@ describeOnce('kill -9 of the manager while the server starts', () => {
   });
 });
 
+describeOnce('where the master ends while the server starts, also the workers end that cannot by themselves', () => {
+  it.each([
+    ['its exit', 'worker blocks', 'SIGCONT', 3],
+    ['kill -9', 'worker blocks', 'SIGKILL', null],
+    ['kill -9, and the manager goes on', 'worker blocks, the manager goes on', 'SIGKILL', null],
+  ] as const)('%s', async (_, how, signal, code) => {
+    const server = spawnServer('first-workers.js', given(how));
+    await Promise.all([server.waitForEvent('blocks'), server.waitForEvent('waited')]);
+    server.signal(signal);
+    await expectNothingLeft(server);
+    expect(await server.exited).toMatchObject({ code });
+  });
+});
+
 describe('in BASE mode', () => {
   it('the process that is started is the manager, and starts all of them itself', async () => {
     const server = await startServer('first-workers.js', given('', { mode: 'base' }));

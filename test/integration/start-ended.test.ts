@@ -83,6 +83,42 @@ describe('a server that is told to end while it starts ends in order, with code 
     await expectOrderlyEnd(server);
   });
 
+  inProcessMode(
+    'by SIGTERM while the manager hangs; workers that are ready stop in order, one that boots is killed',
+    async () => {
+      const server = spawnEarly('manager hangs, one boots, workers stop slowly', { options: { maxWaitMs: 60_000 } });
+      const isManager = (): boolean => server.events('hangs').length === 2;
+      await server.waitFor('the manager and a worker hang', isManager);
+      await server.waitForEvent('workerStart', ({ id }) => id === 0);
+      server.signal('SIGTERM');
+      await expectOrderlyEnd(server);
+      expect(server.events('workerStopped').map(({ id }) => id)).toEqual([0]);
+    },
+  );
+
+  inProcessMode('by a second SIGTERM, which does not wait for them', async () => {
+    const server = spawnEarly('manager hangs, workers stop never', {
+      options: { ...ALONE.options, maxWaitMs: 60_000 },
+    });
+    await Promise.all([server.waitForEvent('hangs'), server.waitForEvent('workerStart')]);
+    server.signal('SIGTERM');
+    const { at } = await server.waitForEvent('workerStop');
+    await poll('a second has passed', () => performance.now() > at + 1100 * PACE);
+    server.signal('SIGTERM');
+    await expectOrderlyEnd(server);
+  });
+
+  inProcessMode('by kill -9 of the master, who waits for them: they end with it', async () => {
+    const server = spawnEarly('manager hangs, workers stop never', {
+      options: { ...ALONE.options, maxWaitMs: 60_000 },
+    });
+    await Promise.all([server.waitForEvent('hangs'), server.waitForEvent('workerStart')]);
+    server.signal('SIGTERM');
+    await server.waitForEvent('workerStop');
+    server.signal('SIGKILL');
+    await poll('all processes have ended', () => server.tree().length === 0);
+  });
+
   it('by SIGTERM where one process is the whole server', async () => {
     const server = spawnEarly('workerStart hangs', { options: { mode: 'base', workerNum: 1, maxRequest: 0 } });
     await server.waitForEvent('hangs');

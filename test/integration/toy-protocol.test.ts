@@ -16,7 +16,7 @@ import { TEST_MODE } from '../helpers/server-process.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const ENTRIES = ['index', 'reactor/entry', 'worker/stack-watch-entry'];
-/** Loaded by Node before the script: programs of their own. */
+/** What runs before the script: programs of their own. */
 const PRELOADED = ['manager/first-entry', 'util/heap-entry'];
 let tree: string;
 

@@ -89,9 +89,21 @@ describe('a process of a role', () => {
       return call();
     };
 
+    it('does so by a program in place of the script, unless another would run before it', () => {
+      const wordsOf = (...execArgv: string[]): string[] => {
+        vi.mocked(spawn).mockReset();
+        process.execArgv = execArgv;
+        return begin(2)[1];
+      };
+      const command = ['/srv/it.js', '--port', '1'];
+      expect(wordsOf('--trace-warnings').slice(1)).toEqual(['--trace-warnings', '/srv/first-entry.cjs', ...command]);
+      const title = expect.stringMatching(/^--title=tswoole: manager/);
+      expect(wordsOf('--import', 'x')).toEqual([title, '--require=/srv/first-entry.cjs', '--import', 'x', ...command]);
+    });
+
     it('is told how to start the first workers, as it would start them itself', () => {
       const [, args, { env = {} }] = begin(2);
-      expect(args[0]).toBe('--require=/srv/first-entry.cjs');
+      expect(args).toContain('--require=/srv/first-entry.cjs');
       const plan = JSON.parse(env[FIRST_VARIABLE] ?? '') as FirstPlan;
       expect(plan.master).toBe(process.pid);
       expect(plan.processes.map(({ role }) => role)).toEqual([roleOf(0), roleOf(1)]);

@@ -156,6 +156,16 @@ describe('the manager', () => {
     expect(gone).toEqual([{ role: roleOf(0), pid: first.process.pid, exitCode: 3, signal: null }]);
   });
 
+  it('ends those that it has not taken over when it ends itself', async () => {
+    const [taken, left] = start(STAY, [0, 1]) as [FirstProcess, FirstProcess];
+    const processes = new FirstProcesses([taken, left]);
+    processes.take(roleOf(0));
+    processes.kill();
+    await once(left.process, 'exit');
+    expect([taken.process.killed, left.process.signalCode]).toEqual([false, 'SIGKILL']);
+    expect(processes.take(roleOf(1))).toBeUndefined();
+  });
+
   it('starts none that cannot be started: that is left to the manager', () => {
     const plan = {
       master: 0,

@@ -12,7 +12,7 @@ import { endOrphans, killOrphans } from '../../src/master/orphans.js';
 import { Scaling } from '../../src/master/scaling.js';
 import { needsOf, shapeOf, tlsRecordBytesFor } from '../../src/master/shape.js';
 import { StopWish } from '../../src/master/stop-wish.js';
-import { WorkerBoard } from '../../src/memory/boards.js';
+import { WorkerBoard, WorkerField } from '../../src/memory/boards.js';
 import { TLS_CERTIFICATE_RECORD_BYTES, TLS_RECORD_BYTES } from '../../src/memory/layout.js';
 import { Region } from '../../src/memory/region.js';
 import { slotCount, slotsOfReactor } from '../../src/memory/slot-count.js';
@@ -21,6 +21,7 @@ import { checkIsolation, coreFor, giveUpRights, settleIn } from '../../src/os/is
 import { isLinux } from '../../src/os/libc.js';
 import { allowedCores } from '../../src/os/privileges.js';
 import { bindUnix } from '../../src/os/socket.js';
+import { monotonicMs } from '../../src/util/clock.js';
 import type { Deferred } from '../../src/util/deferred.js';
 import { openDescriptors } from '../helpers/leaks.js';
 import { testShape } from '../helpers/test-shape.js';
@@ -444,6 +445,23 @@ describe('workers whose manager has died', () => {
     expect(kill).toHaveBeenCalledWith(child.pid, 'SIGKILL');
     expect(board.processes(1)).toEqual([]);
     await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 100))]); // reaped by us or by Node
+  });
+
+  it('have until the end of the stop where they are ready, and less when that comes nearer', async () => {
+    const booting = spawn('sleep', ['60']);
+    const ready = spawn('sleep', ['60']);
+    board.setProcess(0, 0, booting.pid ?? 0);
+    board.setProcess(1, 0, ready.pid ?? 0);
+    board.setField(1, WorkerField.ready, ready.pid ?? 0);
+    let stopBy = monotonicMs() + 60_000;
+    const kill = vi.spyOn(process, 'kill');
+    const killed = (): unknown[] => kill.mock.calls.filter(([, signal]) => signal === 'SIGKILL').map(([pid]) => pid);
+    const ended = endOrphans(board, 2, () => stopBy);
+    await vi.waitFor(() => expect(killed()).toEqual([booting.pid]), { timeout: 10_000 });
+    stopBy = 0;
+    await ended;
+    expect(killed()).toEqual([booting.pid, ready.pid]);
+    expect([board.processes(0), board.processes(1)]).toEqual([[], []]);
   });
 
   it('are killed at once where the master ends', async () => {
