@@ -27,6 +27,8 @@ import type { Sending } from './sending.js';
 import { type ReactorParts, type Wiring, wire } from './wiring.js';
 
 const BELL_TOKEN = 0xffffffff;
+/** No number of deaths: the next turn looks who is dead. */
+const UNKNOWN = -1;
 /** Others may go on sending while the last replies are taken. */
 const MOST_TAKES = 64;
 
@@ -287,6 +289,7 @@ export class Reactor implements PollerHandler {
 
   /** Resumes what the preceding process has handed off, before the first turn. */
   takeOver(snapshots: readonly Snapshot[]): void {
+    this.#seenDeaths = UNKNOWN; // that process has handled no death since its last turn, nor its own
     this.#wiring.handoff.takeOver(snapshots);
   }
 

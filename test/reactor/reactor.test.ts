@@ -414,4 +414,38 @@ describe('another process', () => {
     await poll('both have come', () => guest.got.length >= 12);
     expect(guest.got).toBe('first second');
   });
+
+  describe('learns who has died before its first turn', () => {
+    /** @param dies what happens between the two, or before @returns true when the connection stands */
+    const stands = async (holder: number, dies: (rig: Rig) => void): Promise<boolean> => {
+      const rig = new Rig();
+      const guest = await rig.accept();
+      rig.world.table.holders.add(guest.sessionId, holder);
+      const snapshots = rig.reactor.handOver();
+      rigs.length = 0;
+      dies(rig);
+      const next = new Rig({}, rig.world);
+      next.reactor.takeOver(snapshots);
+      next.reactor.turnEnd();
+      return next.poller.watched.has(guest.descriptor);
+    };
+
+    it('and ends connections for which it held something: the preceding process itself, or another one', async () => {
+      const isReaped = ({ world }: Rig): void => {
+        world.workers.setField(0, WorkerField.processOfLane0, 0);
+        world.region.countDeath();
+      };
+      expect(await stands(FIRST_PID, isReaped)).toBe(false);
+      expect(await stands(FIRST_PID + 2, isReaped)).toBe(false);
+    });
+
+    it('and no others: who leaves lives on beside its successor', async () => {
+      const comes = ({ world }: Rig): void => {
+        world.workers.setField(0, WorkerField.pid, 77);
+        world.workers.setField(0, WorkerField.processOfLane1, 77);
+        world.region.countDeath();
+      };
+      expect(await stands(FIRST_PID, comes)).toBe(true);
+    });
+  });
 });
