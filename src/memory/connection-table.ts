@@ -113,7 +113,8 @@ export class ConnectionTable {
   readonly #intsAt: number;
   readonly #floatsAt: number;
 
-  constructor(region: Region) {
+  /** @param peer of this process, where it sends to connections */
+  constructor(region: Region, peer?: number) {
     const { connectionsAt, shape } = region.layout;
     this.slots = shape.slots;
     this.#mask = shape.slots - 1;
@@ -123,7 +124,7 @@ export class ConnectionTable {
     this.#bytes = region.bytes;
     this.#intsAt = connectionsAt / 4;
     this.#floatsAt = connectionsAt / 8;
-    this.holders = new Holders(region);
+    this.holders = new Holders(region, peer);
   }
 
   slotOf(sessionId: number): number {
@@ -225,7 +226,7 @@ export class ConnectionTable {
     int32[i + record.handled32] = 0;
     int32[i + record.dispatched32] = 0;
     int32[i + record.taker] = 0;
-    this.holders.clear(slot);
+    this.holders.clear(connection.sessionId);
     float64[f + record.sessionId] = connection.sessionId;
     Atomics.store(int32, i + record.state, SlotState.open);
   }

@@ -70,7 +70,7 @@ function drainAll(): Buffer {
 describe('while something is held for a connection, its record says so', () => {
   const wouldBeLost = (): boolean => {
     const found = table.holders.takeDead(table.slotOf(FD), (pid) => pid !== process.pid);
-    if (found) table.holders.add(table.slotOf(FD));
+    if (found) table.holders.add(FD);
     return found;
   };
 

@@ -15,7 +15,7 @@ describe('when a process dies that held something for a connection', () => {
   it('the connection is reset, behind what had come of it; others stand', () => {
     const world = new ReactorWorld();
     const [one, other] = [world.connect(), world.connect()];
-    world.table.holders.add(one.slot, FIRST_PID);
+    world.table.holders.add(one.sessionId, FIRST_PID);
     world.writes(one.sessionId, [{ type: Request.send, payload: 'line 1\n' }], peerOf(0, 0));
     world.replaceProcess(0, 77);
     expect([world.client(one).got, world.client(one).end]).toEqual(['line 1\n', 'reset']);
@@ -26,9 +26,9 @@ describe('when a process dies that held something for a connection', () => {
   it('the connection stands where it was another that died, or where nothing is held any more', () => {
     const world = new ReactorWorld({ workers: 2 });
     const [one, other] = [world.connect(), world.connect()];
-    world.table.holders.add(one.slot, FIRST_PID);
-    world.table.holders.add(other.slot, SECOND_PID);
-    world.table.holders.remove(other.slot, SECOND_PID);
+    world.table.holders.add(one.sessionId, FIRST_PID);
+    const place = world.table.holders.add(other.sessionId, SECOND_PID);
+    world.table.holders.remove(other.sessionId, place, SECOND_PID);
     world.replaceProcess(1, 77);
     expect([one.isClosed, other.isClosed]).toEqual([false, false]);
   });
@@ -36,7 +36,7 @@ describe('when a process dies that held something for a connection', () => {
   it('a WebSocket gets a Close frame: 1011', () => {
     const world = webSocketWorld();
     const socket = new Socket(world);
-    world.table.holders.add(socket.connection.slot, FIRST_PID);
+    world.table.holders.add(socket.connection.sessionId, FIRST_PID);
     world.replaceProcess(0, 77);
     expect(socket.close).toEqual({ code: 1011, reason: '' });
   });
@@ -46,7 +46,7 @@ describe('when a process dies that held something for a connection', () => {
     world.asks(get('/1'));
     world.heardRequests();
     world.table.setTaker(world.connection.slot, FIRST_PID);
-    world.table.holders.add(world.connection.slot, FIRST_PID);
+    world.table.holders.add(world.connection.sessionId, FIRST_PID);
     world.replaceProcess(0, 77);
     expect([world.statuses, world.connection.isClosed]).toEqual([[502], false]);
   });
@@ -57,7 +57,7 @@ describe('when a process dies that held something for a connection', () => {
     world.heardRequests();
     world.table.setTaker(world.connection.slot, FIRST_PID);
     world.answers(1, 'HTTP/1.1 200 OK\r\n\r\ndata: 1\n\n', 0);
-    world.table.holders.add(world.connection.slot, SECOND_PID);
+    world.table.holders.add(world.connection.sessionId, SECOND_PID);
     world.replaceProcess(0, FIRST_PID);
     expect(world.client(world.connection).end).toBe('reset');
   });
