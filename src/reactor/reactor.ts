@@ -145,18 +145,23 @@ export class Reactor implements PollerHandler {
   }
 
   /**
-   * Handles ends of processes first: what the dead have sent is taken before the reactor turns to their connections.
+   * Handles ends of processes, too: what the dead have sent is taken before the reactor turns to their connections.
+   * @returns true when there is more to do at once
    */
   #takeRequests(): boolean {
     const { deaths } = this.#parts.region;
-    const isUnfinished = this.#requests.take();
-    if (deaths !== this.#seenDeaths && !isUnfinished) {
+    const { protocols, speeches, lostSends } = this.#wiring;
+    const hasNews = deaths !== this.#seenDeaths;
+    const mustReap = hasNews || speeches.areToReap;
+    if (mustReap) this.#context.processes.look();
+    if (this.#requests.take()) return true;
+    if (hasNews) {
       this.#seenDeaths = deaths;
-      for (const protocol of this.#wiring.protocols.all) protocol.workerDied();
-      this.#wiring.speeches.reapDead();
-      this.#wiring.lostSends.reapDead();
+      for (const protocol of protocols.all) protocol.workerDied();
     }
-    return isUnfinished;
+    if (mustReap) speeches.reapDead();
+    if (hasNews) lostSends.reapDead();
+    return speeches.areToReap;
   }
 
   #wakeWorkers(): void {

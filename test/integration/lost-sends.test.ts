@@ -133,6 +133,17 @@ describe('a client for which more processes hold bytes than its record has place
     await client.close();
   });
 
+  it('stands when they end at a reload that has begun before it has taken everything', async () => {
+    const { server, client, pids } = await start();
+    server.signal('SIGUSR2');
+    await poll('the next ones are there', () => server.events('ready').length >= 2 * TASK_WORKERS, 20_000);
+    client.socket.resume();
+    await client.read(TASK_WORKERS * EACH_BYTES);
+    await areGone(pids);
+    await stands(client);
+    await client.close();
+  });
+
   it('stands when a process ends meanwhile that holds nothing', async () => {
     const { server, client } = await start();
     order(client, 'other', `say('leaves', { pid: process.pid }); server.stop(server.workerId);`);

@@ -50,7 +50,7 @@ export class Stream extends PacketProtocol {
     for (const connection of context.connections.list()) {
       if (connection.protocol !== this) continue;
       const pid = context.table.taker(connection.slot);
-      const isGone = pid !== 0 && !context.workers.processes(connection.worker).includes(pid);
+      const isGone = pid !== 0 && context.processes.isGoneFrom(connection.worker, pid);
       if (isGone) ending.reset(connection, CloseCode.WORKER_DIED);
     }
   }
