@@ -178,10 +178,10 @@ export class Outbox {
     return this.#table.isOpen(sessionId);
   }
 
-  /** This process ends: a stream of which a part would be missing must not go on. */
+  /** This process ends: a stream of which a part would be missing must not go on. What is closing takes nothing more anyway. */
   giveUp(): void {
     for (const { sessionId, heldBytes } of [...this.#holding]) {
-      if (heldBytes > 0) this.close(sessionId, true, CloseCode.WORKER_REPLACED);
+      if (heldBytes > 0 && !this.#table.isEnding(sessionId)) this.close(sessionId, true, CloseCode.WORKER_REPLACED);
     }
     this.flush();
   }

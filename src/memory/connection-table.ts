@@ -177,6 +177,12 @@ export class ConnectionTable {
     return this.state(slot) !== SlotState.free && this.sessionId(slot) === sessionId;
   }
 
+  /** True while what was sent before it was closed still leaves: its reactor discards what comes now. */
+  isEnding(sessionId: number): boolean {
+    const slot = this.slotOf(sessionId);
+    return this.state(slot) === SlotState.closing && this.sessionId(slot) === sessionId;
+  }
+
   /** True when its socket is gone: sends no longer arrive. */
   isGone(sessionId: number): boolean {
     const slot = this.slotOf(sessionId);

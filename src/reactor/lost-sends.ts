@@ -17,7 +17,8 @@ export class LostSends {
     const { living } = processes;
     const isAlive = (pid: number): boolean => living.has(pid);
     for (const connection of connections.list()) {
-      if (connection.isClosed || !table.holders.takeDead(connection.slot, isAlive)) continue;
+      // Nothing more is sent to one that the server has closed: what is held for it would be discarded.
+      if (connection.isClosing || !table.holders.takeDead(connection.slot, isAlive)) continue;
       connection.protocol.sendsLost(connection);
     }
   }

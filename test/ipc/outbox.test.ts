@@ -647,6 +647,15 @@ describe('a process that gives up', () => {
     expect([outbox.heldBytes, outbox.isEmpty]).toEqual([0, true]);
   });
 
+  it('leaves alone what another process has closed: what came before still leaves, and what is held here would not', () => {
+    outbox.send(FD, Buffer.alloc(700_000));
+    takeAll();
+    expect(outbox.heldBytes).toBeGreaterThan(0);
+    table.setState(table.slotOf(FD), SlotState.closing);
+    outbox.giveUp();
+    expect(takeAll()).toEqual([]);
+  });
+
   it('leaves all others as they are', () => {
     outbox.send(FD, 'x');
     takeAll();

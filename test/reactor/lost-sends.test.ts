@@ -1,12 +1,20 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CloseCode, Event, Request } from '../../src/ipc/frame.js';
 import { peerOf } from '../../src/memory/layout.js';
+import type { Connection } from '../../src/reactor/connection.js';
 import { get, Http1World } from '../helpers/http1-world.js';
-import { ReactorWorld } from '../helpers/reactor-world.js';
+import { ReactorWorld, someHttp } from '../helpers/reactor-world.js';
 import { Socket, webSocketWorld } from '../helpers/websocket-world.js';
+import { openTunnel } from './protocol/spoken.js';
 
 const FIRST_PID = 1000;
 const SECOND_PID = 1001;
+const aTunnel = (): { world: ReactorWorld; connection: Connection } => {
+  const world = new ReactorWorld({ port: { http: someHttp } });
+  const connection = openTunnel(world, 0, null);
+  world.table.setTaker(connection.slot, FIRST_PID);
+  return { world, connection };
+};
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }));
 afterEach(() => void vi.useRealTimers());
@@ -31,6 +39,20 @@ describe('when a process dies that held something for a connection', () => {
     world.table.holders.remove(other.sessionId, place, SECOND_PID);
     world.replaceProcess(1, 77);
     expect([one.isClosed, other.isClosed]).toEqual([false, false]);
+  });
+
+  it('the connection stands where the server has closed it: nothing that comes behind that is sent, and what came before leaves', () => {
+    const world = new ReactorWorld({ workers: 2 });
+    const connection = world.connect();
+    world.client(connection).room = 0;
+    world.table.holders.add(connection.sessionId, SECOND_PID);
+    world.sends(connection, [
+      { type: Request.send, payload: 'last words' },
+      { type: Request.close, detail: CloseCode.SERVER_CLOSED },
+    ]);
+    world.replaceProcess(1, 77);
+    world.clientTakes(connection);
+    expect(world.client(connection)).toMatchObject({ got: 'last words', end: 'released' });
   });
 
   it('a WebSocket gets a Close frame: 1011', () => {
@@ -60,5 +82,25 @@ describe('when a process dies that held something for a connection', () => {
     world.table.holders.add(world.connection.sessionId, SECOND_PID);
     world.replaceProcess(0, FIRST_PID);
     expect(world.client(world.connection).end).toBe('reset');
+  });
+});
+
+describe('a tunnel whose process has gone', () => {
+  it('is reset while it is open', () => {
+    const { world, connection } = aTunnel();
+    world.replaceProcess(0, 77);
+    expect(world.client(connection).end).toBe('reset');
+  });
+
+  it.each([0, 4])('gives its client what it has said before it ended it, of which %i bytes had left', (room) => {
+    const { world, connection } = aTunnel();
+    world.client(connection).room = room;
+    world.sends(connection, [
+      { type: Request.send, payload: 'last words' },
+      { type: Request.close, detail: CloseCode.SERVER_CLOSED },
+    ]);
+    world.replaceProcess(0, 77);
+    world.clientTakes(connection);
+    expect(world.client(connection)).toMatchObject({ got: 'last words', end: 'released' });
   });
 });
