@@ -36,7 +36,7 @@ export function linksOf({ region, bells, peer, reactorWaker, direct }: LinkPlace
 
 /** @param hearsOfRoom reactors tell this process by events; else it looks into shared memory */
 export function createOutbox(
-  region: Region,
+  { region, peer }: Pick<LinkPlace, 'region' | 'peer'>,
   links: readonly ReactorLink[],
   options: ResolvedOptions,
   listens: readonly ResolvedListen[],
@@ -44,7 +44,7 @@ export function createOutbox(
 ): Outbox {
   const { highWatermark, sendBufferSize: limitBytes, mode } = options;
   const board = new WorkerBoard(region);
-  return new Outbox(new ConnectionTable(region), links, {
+  return new Outbox(new ConnectionTable(region, peer), links, {
     highWatermark,
     limitBytes,
     ports: limitsOf(listens),

@@ -1,4 +1,5 @@
 /** What a process has under way to one connection, as its outbox keeps it. Runs in every process that sends. */
+import { type Holders, NOWHERE } from '../memory/holders.js';
 import { Request } from './frame.js';
 import type { RequestFrame } from './request-frame.js';
 
@@ -72,6 +73,8 @@ export class OutState {
   /** The reactor was asked to say when there is room. */
   asked = false;
   held: HeldItem[] | null = null;
+  /** Where the connection's record says that something is held. */
+  #place = NOWHERE;
   /** Items that were held so far, and those of them that have left. */
   entered = 0;
   left = 0;
@@ -159,7 +162,14 @@ export class OutState {
     }
   }
 
-  drop(): void {
+  /** The connection's record says from now on that something is held. */
+  tell(holders: Holders): void {
+    if (this.#place === NOWHERE) this.#place = holders.add(this.sessionId);
+  }
+
+  drop(holders: Holders): void {
+    holders.remove(this.sessionId, this.#place);
+    this.#place = NOWHERE;
     this.held = null;
     this.heldBytes = 0;
     this.left = this.entered;

@@ -178,10 +178,10 @@ export class Outbox {
     return this.#table.isOpen(sessionId);
   }
 
-  /** This process ends: a stream of which a part would be missing must not go on. */
+  /** This process ends: a stream of which a part would be missing must not go on. What is closing takes nothing more anyway. */
   giveUp(): void {
     for (const { sessionId, heldBytes } of [...this.#holding]) {
-      if (heldBytes > 0) this.close(sessionId, true, CloseCode.WORKER_REPLACED);
+      if (heldBytes > 0 && !this.#table.isEnding(sessionId)) this.close(sessionId, true, CloseCode.WORKER_REPLACED);
     }
     this.flush();
   }
@@ -408,7 +408,7 @@ export class Outbox {
     state.enter(this.rooms.mark(reactor));
     if (this.rooms.areThere) this.#heldBefore.add(reactor, state);
     if (held.length === 1) this.#pump(state);
-    if (state.held !== null) this.#table.holders.add(this.#table.slotOf(state.sessionId));
+    if (state.held !== null) state.tell(this.#table.holders);
   }
 
   /** What is sent from now on goes behind what is held; when that has left, whoever waits for it asks for room. */
@@ -480,9 +480,8 @@ export class Outbox {
 
   /** Nothing is held for it any more. */
   #dropHeld(state: OutState): void {
-    if (state.held !== null) this.#table.holders.remove(this.#table.slotOf(state.sessionId));
     this.heldBytes -= state.heldBytes;
-    state.drop();
+    state.drop(this.#table.holders);
     this.#holding.delete(state);
     this.#heldBefore.forget(this.#table.reactorOf(state.sessionId), state);
   }

@@ -3,6 +3,8 @@
  * Runs in the manager.
  */
 import { WorkerField } from '../memory/boards.js';
+import { Holders } from '../memory/holders.js';
+import { peerOf } from '../memory/layout.js';
 import { monotonicMs } from '../util/clock.js';
 import type { Log } from '../util/log.js';
 import { signalName } from '../util/signal-name.js';
@@ -12,9 +14,9 @@ import type { Seat } from './seat.js';
 import type { WorkerHandle } from './worker-handle.js';
 
 export class Register {
-  readonly #parts: Pick<ManagerParts, 'board' | 'clock' | 'log' | 'callbacks'>;
+  readonly #parts: Pick<ManagerParts, 'board' | 'region' | 'clock' | 'log' | 'callbacks'>;
 
-  constructor(parts: Pick<ManagerParts, 'board' | 'clock' | 'log' | 'callbacks'>) {
+  constructor(parts: Pick<ManagerParts, 'board' | 'region' | 'clock' | 'log' | 'callbacks'>) {
     this.#parts = parts;
   }
 
@@ -28,9 +30,10 @@ export class Register {
 
   /** The process is gone: none of its records may be taken for its successor's. */
   ended(seat: Seat, handle: WorkerHandle): void {
-    const { board } = this.#parts;
+    const { board, region } = this.#parts;
     board.setProcess(seat.id, handle.lane, 0);
     board.forgetHeld(seat.id, handle.lane);
+    new Holders(region).reaped(peerOf(seat.id, handle.lane));
     board.setField(seat.id, WorkerField.lastExitCode, handle.exitCode);
     board.setField(seat.id, WorkerField.lastSignal, handle.signal);
     if (board.field(seat.id, WorkerField.pid) !== handle.pid) return;

@@ -21,6 +21,7 @@ import { commandOf } from '../ipc/spawn-role.js';
 import { ReactorBoard, WorkerBoard } from '../memory/boards.js';
 import { CheckIn } from '../memory/check-in.js';
 import { DeadConnections } from '../memory/dead-connections.js';
+import { Holders } from '../memory/holders.js';
 import { LANES_PER_WORKER, peerOf, peerOfManager } from '../memory/layout.js';
 import { ProcessRecord } from '../memory/process-board.js';
 import { nameOfProcess } from '../memory/process-id.js';
@@ -183,6 +184,7 @@ export function createManager(place: ManagerPlace): Manager {
     starvedMs,
     recover: recoveryOf(place, reactorWakers),
     recoverAll: () => {
+      allReaped(region);
       region.countDeath();
       for (const waker of reactorWakers) waker.ring();
       recoverAll(messaging, processes.length);
@@ -198,6 +200,12 @@ export function createManager(place: ManagerPlace): Manager {
   });
   if (options.workerTimeoutMs > 0) watch(manager, options.workerTimeoutMs, region, log);
   return manager;
+}
+
+/** The manager before this one has died, and all its processes with it. */
+function allReaped(region: Region): void {
+  const holders = new Holders(region);
+  for (let peer = 0; peer <= peerOfManager(region.shape); peer++) holders.reaped(peer);
 }
 
 function reactorWakersOf({ region, shared }: ManagerPlace): Waker[] {

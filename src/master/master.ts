@@ -116,8 +116,9 @@ export class Master {
     this.#settings = shareText('tswoole settings', parts.settings);
     this.#board = new WorkerBoard(region);
     this.#ports = new BoundPorts(listens, options.reusePort, log);
-    const links = linksOf({ region, bells: this.#bells, peer: peerOfMaster(region.shape) });
-    this.outbox = createOutbox(region, links, options, listens, false);
+    const peer = peerOfMaster(region.shape);
+    const links = linksOf({ region, bells: this.#bells, peer });
+    this.outbox = createOutbox({ region, peer }, links, options, listens, false);
     const notify = (message: MasterToManager): boolean => this.#manager.send(message);
     this.#reloads = new Reloads(notify);
     this.#profiles = new Profiles(this.#overflow, notify);

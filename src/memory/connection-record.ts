@@ -42,6 +42,8 @@ export const record = layoutRecord(
     closedGeneration: int32(),
     /** Processes that hold something for it, by pid: see `holders.ts`. */
     holders: int32(MOST_HOLDERS),
+    /** And those that have found no place there. */
+    moreHolders: int32(),
   },
   CONNECTION_RECORD_BYTES,
 ).at;

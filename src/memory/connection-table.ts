@@ -113,7 +113,8 @@ export class ConnectionTable {
   readonly #intsAt: number;
   readonly #floatsAt: number;
 
-  constructor(region: Region) {
+  /** @param peer of this process, where it sends to connections */
+  constructor(region: Region, peer?: number) {
     const { connectionsAt, shape } = region.layout;
     this.slots = shape.slots;
     this.#mask = shape.slots - 1;
@@ -123,7 +124,7 @@ export class ConnectionTable {
     this.#bytes = region.bytes;
     this.#intsAt = connectionsAt / 4;
     this.#floatsAt = connectionsAt / 8;
-    this.holders = new Holders(region);
+    this.holders = new Holders(region, peer);
   }
 
   slotOf(sessionId: number): number {
@@ -176,6 +177,12 @@ export class ConnectionTable {
     return this.state(slot) !== SlotState.free && this.sessionId(slot) === sessionId;
   }
 
+  /** True while what was sent before it was closed still leaves: its reactor discards what comes now. */
+  isEnding(sessionId: number): boolean {
+    const slot = this.slotOf(sessionId);
+    return this.state(slot) === SlotState.closing && this.sessionId(slot) === sessionId;
+  }
+
   /** True when its socket is gone: sends no longer arrive. */
   isGone(sessionId: number): boolean {
     const slot = this.slotOf(sessionId);
@@ -225,7 +232,7 @@ export class ConnectionTable {
     int32[i + record.handled32] = 0;
     int32[i + record.dispatched32] = 0;
     int32[i + record.taker] = 0;
-    this.holders.clear(slot);
+    this.holders.clear(connection.sessionId);
     float64[f + record.sessionId] = connection.sessionId;
     Atomics.store(int32, i + record.state, SlotState.open);
   }

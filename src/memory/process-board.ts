@@ -38,6 +38,8 @@ const layout = layoutRecord(
     residentBytes: float64(),
     /** Of the seconds in which callbacks ended last: which second, and the longest of its callbacks in ms. */
     longest: float64(2 * LONGEST_KEPT),
+    /** Connections for which it holds something without a place in their records: see `holders.ts`. */
+    holds: int32(),
     /** Bytes of the stack of a blocked loop; its text, in UTF-8, fills the rest of the record. */
     stackLength: int32(),
   },
@@ -135,6 +137,16 @@ export class ProcessRecord {
   }
   set seenAt(ms: number) {
     this.#set(record.seenAt, ms);
+  }
+
+  /** It holds something for one connection more, or one fewer. Only the process itself calls it. */
+  countHolds(change: 1 | -1): void {
+    Atomics.add(this.#int32, this.#at / 4 + record.holds, change);
+  }
+
+  /** The process is gone, and with it what it held. @returns true when it held something */
+  takeHolds(): boolean {
+    return Atomics.exchange(this.#int32, this.#at / 4 + record.holds, 0) !== 0;
   }
 
   get residentBytes(): number {

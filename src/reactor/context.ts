@@ -16,6 +16,7 @@ import type { Poller } from '../os/poller.js';
 import { monotonicMs } from '../util/clock.js';
 import type { Connection } from './connection.js';
 import { ConnectionMap } from './connection-map.js';
+import type { PeerProcesses } from './peer-process.js';
 import type { WorkerRing } from './worker-ring.js';
 
 export interface ReactorOptions {
@@ -108,6 +109,7 @@ interface ContextParts {
   readonly table: ConnectionTable;
   readonly board: ReactorBoard;
   readonly workers: WorkerBoard;
+  readonly processes: PeerProcesses;
   readonly rings: readonly WorkerRing[];
   readonly addresses: AddressCounters;
   readonly dead: DeadConnections;
@@ -126,6 +128,7 @@ export class ReactorContext {
   readonly table: ConnectionTable;
   readonly board: ReactorBoard;
   readonly workers: WorkerBoard;
+  readonly processes: PeerProcesses;
   readonly rings: readonly WorkerRing[];
   readonly addresses: AddressCounters;
   readonly dead: DeadConnections;
@@ -157,6 +160,7 @@ export class ReactorContext {
     this.table = parts.table;
     this.board = parts.board;
     this.workers = parts.workers;
+    this.processes = parts.processes;
     this.rings = parts.rings;
     this.addresses = parts.addresses;
     this.dead = parts.dead;

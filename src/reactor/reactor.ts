@@ -27,6 +27,8 @@ import type { Sending } from './sending.js';
 import { type ReactorParts, type Wiring, wire } from './wiring.js';
 
 const BELL_TOKEN = 0xffffffff;
+/** No number of deaths: the next turn looks who is dead. */
+const UNKNOWN = -1;
 /** Others may go on sending while the last replies are taken. */
 const MOST_TAKES = 64;
 
@@ -143,18 +145,23 @@ export class Reactor implements PollerHandler {
   }
 
   /**
-   * Handles ends of processes first: what the dead have sent is taken before the reactor turns to their connections.
+   * Handles ends of processes, too: what the dead have sent is taken before the reactor turns to their connections.
+   * @returns true when there is more to do at once
    */
   #takeRequests(): boolean {
     const { deaths } = this.#parts.region;
-    const isUnfinished = this.#requests.take();
-    if (deaths !== this.#seenDeaths && !isUnfinished) {
+    const { protocols, speeches, lostSends } = this.#wiring;
+    const hasNews = deaths !== this.#seenDeaths;
+    const mustReap = hasNews || speeches.areToReap;
+    if (mustReap) this.#context.processes.look();
+    if (this.#requests.take()) return true;
+    if (hasNews) {
       this.#seenDeaths = deaths;
-      for (const protocol of this.#wiring.protocols.all) protocol.workerDied();
-      this.#wiring.speeches.reapDead();
-      this.#wiring.lostSends.reapDead();
+      for (const protocol of protocols.all) protocol.workerDied();
     }
-    return isUnfinished;
+    if (mustReap) speeches.reapDead();
+    if (hasNews) lostSends.reapDead();
+    return speeches.areToReap;
   }
 
   #wakeWorkers(): void {
@@ -287,6 +294,7 @@ export class Reactor implements PollerHandler {
 
   /** Resumes what the preceding process has handed off, before the first turn. */
   takeOver(snapshots: readonly Snapshot[]): void {
+    this.#seenDeaths = UNKNOWN; // that process has handled no death since its last turn, nor its own
     this.#wiring.handoff.takeOver(snapshots);
   }
 

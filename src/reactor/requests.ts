@@ -94,9 +94,9 @@ export class Requests {
   #isTaking = false;
 
   constructor(parts: RequestsParts) {
-    const { context, ending, region } = parts;
+    const { context, ending } = parts;
     this.#parts = parts;
-    this.speeches = new Speeches({ context, ending, region, play: (frame) => this.#play(frame) });
+    this.speeches = new Speeches({ context, ending, play: (frame) => this.#play(frame) });
   }
 
   get areWaiting(): boolean {

@@ -3,20 +3,17 @@
  * of other processes for the same connection wait here until it is whole. The window of each sender bounds what
  * waits. Runs in the reactor.
  */
-import { CloseCode, markOf } from '../ipc/frame.js';
+import { CloseCode } from '../ipc/frame.js';
 import type { Frame } from '../ipc/frames/frame.js';
-import type { Region } from '../memory/region.js';
 import { addressOf, allocateStable } from '../os/libc.js';
 import type { Connection } from './connection.js';
 import type { ReactorContext } from './context.js';
 import type { Ending } from './ending.js';
-import { processOfPeer } from './peer-process.js';
 import type { WaitingFrame } from './speech.js';
 
 export interface SpeechesParts {
   readonly context: ReactorContext;
   readonly ending: Ending;
-  readonly region: Region;
   /** Carries out a frame that has waited. */
   play(frame: WaitingFrame): void;
 }
@@ -24,6 +21,8 @@ export interface SpeechesParts {
 export class Speeches {
   readonly #parts: SpeechesParts;
   readonly #connections = new Set<Connection>();
+  /** A process that is gone has begun a send that waited: `reapDead` is to be called when all that it has sent was taken. */
+  areToReap = false;
 
   constructor(parts: SpeechesParts) {
     this.#parts = parts;
@@ -66,12 +65,12 @@ export class Speeches {
 
   /** Processes have ended, and all that they have sent was taken: their unfinished sends will never be whole. */
   reapDead(): void {
-    for (const connection of [...this.#connections]) this.#checkAlive(connection);
+    this.areToReap = false;
+    for (const connection of [...this.#connections]) if (this.#isOfDead(connection)) this.#broken(connection);
   }
 
-  #checkAlive(connection: Connection): void {
-    const { speech } = connection;
-    if (speech !== null && markOf(this.#pidOf(speech.peer)) !== speech.mark) this.#broken(connection);
+  #isOfDead({ speech }: Connection): boolean {
+    return speech !== null && this.#parts.context.processes.isGoneWith(speech.peer, speech.mark);
   }
 
   /** Further bytes would be taken for the rest of the send: only the end of the connection shows that to the client. */
@@ -90,17 +89,13 @@ export class Speeches {
       this.#parts.play(frame);
     }
     for (const frame of waiting) this.#waitOn(connection, frame);
-    this.#checkAlive(connection);
+    // Its end may have been noticed before, when others spoke.
+    if (this.#isOfDead(connection)) this.areToReap = true;
   }
 
   #waitOn({ speech }: Connection, frame: WaitingFrame): void {
     if (speech === null) return;
     speech.waiting.push(frame);
     speech.waitingBytes += frame.length;
-  }
-
-  #pidOf(peer: number): number {
-    const { region, context } = this.#parts;
-    return processOfPeer(region, context.workers, peer);
   }
 }

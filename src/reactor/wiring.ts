@@ -28,7 +28,7 @@ import { InflightLimit } from './inflight-limit.js';
 import { LostSends } from './lost-sends.js';
 import { MemoryBudget } from './memory-budget.js';
 import { Moderation } from './moderation.js';
-import { processOfPeer } from './peer-process.js';
+import { PeerProcesses } from './peer-process.js';
 import type { PortFraming } from './protocols/definition.js';
 import { Protocols } from './protocols/index.js';
 import { Reading } from './reading.js';
@@ -96,7 +96,6 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
     {
       ...{ context, ending, sending, fanOut, reading, dispatcher },
       refused: ({ sessionId }, code, message) => onRefused(sessionId, code, message),
-      processOf: (peer) => processOfPeer(region, context.workers, peer),
       rooms,
       accessLog: parts.accessLog,
       waitForSpeech: (connection, { source, address, peer }, at, length) => {
@@ -128,7 +127,7 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
   return {
     ...{ context, ending, sending, reading, dispatcher, protocols, budget, inflight, admission, requests, speeches },
     roomAnswers,
-    lostSends: new LostSends(context, region),
+    lostSends: new LostSends(context),
     handoff: new Handoff({ ...common, admission, speeches }),
     shutdown: new Shutdown({ ...common, admission, wakeUp }),
     moderation: new Moderation(context),
@@ -138,11 +137,13 @@ export function wire(parts: ReactorParts, poller: Poller, wakeUp: () => void) {
 }
 
 function contextOf({ id, region, options, rings }: ReactorParts, poller: Poller): ReactorContext {
+  const workers = new WorkerBoard(region);
   return new ReactorContext({
     ...{ id, options, rings, poller, reactorNum: region.shape.reactorNum },
     table: new ConnectionTable(region),
     board: new ReactorBoard(region),
-    workers: new WorkerBoard(region),
+    workers,
+    processes: new PeerProcesses(region, workers),
     addresses: new AddressCounters(region),
     dead: new DeadConnections(region, options),
   });

@@ -11,8 +11,9 @@ import { runningServer } from './running-server.js';
 export async function startManager(inheritance: Inheritance, context: StartContext): Promise<never> {
   const region = Region.open(inheritance.region);
   const { bells } = inheritance;
-  const links = linksOf({ region, bells, peer: peerOfManager(region.shape) });
-  const outbox = createOutbox(region, links, context.options, listensOf(context), false);
+  const peer = peerOfManager(region.shape);
+  const links = linksOf({ region, bells, peer });
+  const outbox = createOutbox({ region, peer }, links, context.options, listensOf(context), false);
   const { manager, messaging, channel, loop } = runManager(inheritance, region, {
     options: context.options,
     callbacks: context.events,

@@ -75,7 +75,7 @@ export function runWorker<C extends UserConnection>(place: WorkerPlace<C>): Runn
   const takesPackets = role === 'worker';
   const board = new WorkerBoard(region);
   const links = linksOf({ region, bells, peer, reactorWaker: place.reactorWaker, direct: place.direct });
-  const outbox = createOutbox(region, links, options, place.listens, takesPackets);
+  const outbox = createOutbox({ region, peer }, links, options, place.listens, takesPackets);
   const channel = place.channel ?? inheritedChannel();
   const messaging = messagingOf(place, peer);
   const record = ProcessRecord.ofPeer(region, peer);

@@ -34,7 +34,7 @@ import { InflightLimit } from '../../src/reactor/inflight-limit.js';
 import { Input } from '../../src/reactor/input.js';
 import { LostSends } from '../../src/reactor/lost-sends.js';
 import { MemoryBudget } from '../../src/reactor/memory-budget.js';
-import { processOfPeer } from '../../src/reactor/peer-process.js';
+import { PeerProcesses } from '../../src/reactor/peer-process.js';
 import type { PortFraming, ProtocolDefinition } from '../../src/reactor/protocols/definition.js';
 import { definitions, Protocols } from '../../src/reactor/protocols/index.js';
 import { Reading } from '../../src/reactor/reading.js';
@@ -194,7 +194,6 @@ export class ReactorWorld {
       {
         ...{ context, ending, sending, fanOut, reading, dispatcher },
         refused: (_connection, code, message) => this.refused.push([code, message]),
-        processOf: (peer) => this.processes.get(peer) ?? processOfPeer(region, workers, peer),
         rooms: this.rooms,
         waitForSpeech: (connection, { source, address, peer }, at, length) => {
           const place = { bytes: source, address, payloadAt: at, length };
@@ -254,7 +253,10 @@ export class ReactorWorld {
     const { table, board, workers, rings } = this;
     const addresses = new AddressCounters(this.region);
     const dead = new DeadConnections(this.region, options);
-    const shared = { table, board, workers, rings, addresses, dead, poller: noPoller };
+    const processes = new PeerProcesses(this.region, workers);
+    const { of } = PeerProcesses.prototype;
+    processes.of = (peer) => this.processes.get(peer) ?? of.call(processes, peer);
+    const shared = { table, board, workers, processes, rings, addresses, dead, poller: noPoller };
     return new ReactorContext({ id: 0, reactorNum: 1, options, ...shared });
   }
 
@@ -412,7 +414,7 @@ export class ReactorWorld {
     this.turn();
     for (const protocol of this.protocols.all) protocol.workerDied();
     this.requests.speeches.reapDead();
-    new LostSends(this.context, this.region).reapDead();
+    new LostSends(this.context).reapDead();
     this.turn();
   }
 

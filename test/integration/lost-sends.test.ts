@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endServers, IS_BASE, type ServerProcess, startServer } from '../helpers/server-process.js';
+import { endServers, IS_BASE, poll, type ServerProcess, startServer } from '../helpers/server-process.js';
 import { TcpClient } from '../helpers/tcp-client.js';
 
 afterEach(endServers);
@@ -59,4 +60,104 @@ it('a client that has taken everything stands when its sender is killed', async 
   order(client, 'other', `server.send(fd, 'still there\\n');`);
   expect((await client.read(12)).toString()).toBe('still there\n');
   await client.close();
+});
+
+it('a client for which a worker holds bytes that dies while it hands over to the next one is told so', async () => {
+  const server = await startServer('senders.js');
+  const client = await TcpClient.connect(server.port);
+  client.socket.pause();
+  await pour(server, client, 'worker');
+  const dies = `
+    const { Socket } = process.getBuiltinModule('node:net');
+    const { write } = Socket.prototype;
+    Socket.prototype.write = function (data, ...rest) {
+      if (String(data).includes('"released"')) process.kill(process.pid, 'SIGKILL');
+      return write.call(this, data, ...rest);
+    };
+    say('dies', { pid: process.pid });`;
+  order(client, 'worker', dies);
+  const { pid } = await server.waitForEvent('dies');
+  server.signal('SIGUSR1');
+  const { code } = await server.waitForEvent('close');
+  expect([code, existsSync(`/proc/${pid}`)]).toEqual(['WORKER_DIED', false]);
+  client.socket.resume();
+  await client.closed;
+  expect(client.receivedBytes).toBeLessThan(LINES * LINE_BYTES);
+});
+
+describe('a client for which more processes hold bytes than its record has places', () => {
+  const TASK_WORKERS = 10;
+  const FIRST_TASK_WORKER = 2;
+  const EACH_BYTES = 6_000_000;
+
+  async function start(): Promise<{ server: ServerProcess; client: TcpClient; pids: number[] }> {
+    const server = await startServer('senders.js', { options: { taskWorkerNum: TASK_WORKERS, maxWaitMs: 20_000 } });
+    const client = await TcpClient.connect(server.port);
+    client.socket.pause();
+    const code = `
+      for (let i = 0; i < 60; i++) server.send(fd, Buffer.alloc(${EACH_BYTES / 60}, 97));
+      say('poured', { pid: process.pid, code: server.lastError?.code });`;
+    const toAll = `
+      for (let i = 0; i < ${TASK_WORKERS}; i++) {
+        await server.sendMessage({ code: ${JSON.stringify(code)}, fd }, ${FIRST_TASK_WORKER} + i);
+      }`;
+    order(client, 'worker', toAll);
+    await poll('all hold something', () => server.events('poured').length === TASK_WORKERS, 20_000);
+    const poured = server.events('poured');
+    expect(poured.map(({ code }) => code)).toEqual(Array(TASK_WORKERS).fill('ERR_SEND_BUFFER_FULL'));
+    return { server, client, pids: poured.map(({ pid }) => pid as number) };
+  }
+
+  const areGone = (pids: readonly number[]): Promise<unknown> =>
+    poll('they have ended', () => pids.every((pid) => !existsSync(`/proc/${pid}`)), 20_000);
+
+  async function goesOn(client: TcpClient): Promise<void> {
+    client.socket.resume();
+    await client.read(TASK_WORKERS * EACH_BYTES);
+    await stands(client);
+    await client.close();
+  }
+
+  async function stands(client: TcpClient): Promise<void> {
+    order(client, 'other', `server.send(fd, 'still there\\n');`);
+    expect((await client.read(12)).toString()).toBe('still there\n');
+  }
+
+  it('stands when it has taken everything and they end at a reload', async () => {
+    const { server, client, pids } = await start();
+    client.socket.resume();
+    await client.read(TASK_WORKERS * EACH_BYTES);
+    server.signal('SIGUSR1');
+    await areGone(pids);
+    await stands(client);
+    await client.close();
+  });
+
+  it('stands when they end at a reload that has begun before it has taken everything', async () => {
+    const { server, client, pids } = await start();
+    server.signal('SIGUSR2');
+    await poll('the next ones are there', () => server.events('ready').length >= 2 * TASK_WORKERS, 20_000);
+    client.socket.resume();
+    await client.read(TASK_WORKERS * EACH_BYTES);
+    await areGone(pids);
+    await stands(client);
+    await client.close();
+  });
+
+  it('stands when a process ends meanwhile that holds nothing', async () => {
+    const { server, client } = await start();
+    order(client, 'other', `say('leaves', { pid: process.pid }); server.stop(server.workerId);`);
+    const { pid } = await server.waitForEvent('leaves');
+    await areGone([pid as number]);
+    await goesOn(client);
+  });
+
+  it('ends when one of them is killed', async () => {
+    const { server, client, pids } = await start();
+    server.signal('SIGKILL', pids.at(-1));
+    const { code } = await server.waitForEvent('close');
+    expect(code).toBe('WORKER_DIED');
+    client.socket.resume();
+    await client.closed;
+  });
 });

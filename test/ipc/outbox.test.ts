@@ -115,7 +115,7 @@ describe('memory that the user goes on with', () => {
 describe('while something is held for a connection, its record says so', () => {
   const wouldBeLost = (): boolean => {
     const found = table.holders.takeDead(table.slotOf(FD), (pid) => pid !== process.pid);
-    if (found) table.holders.add(table.slotOf(FD));
+    if (found) table.holders.add(FD);
     return found;
   };
 
@@ -690,6 +690,15 @@ describe('a process that gives up', () => {
     outbox.giveUp();
     expect(takeAll().at(-1)).toMatchObject({ type: Request.close, flags: 1, detail: CloseCode.WORKER_REPLACED });
     expect([outbox.heldBytes, outbox.isEmpty]).toEqual([0, true]);
+  });
+
+  it('leaves alone what another process has closed: what came before still leaves, and what is held here would not', () => {
+    outbox.send(FD, Buffer.alloc(700_000));
+    takeAll();
+    expect(outbox.heldBytes).toBeGreaterThan(0);
+    table.setState(table.slotOf(FD), SlotState.closing);
+    outbox.giveUp();
+    expect(takeAll()).toEqual([]);
   });
 
   it('leaves all others as they are', () => {

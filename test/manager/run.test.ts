@@ -6,13 +6,14 @@ import { createManager, type ManagerPlace } from '../../src/manager/run.js';
 import { spawnWorker } from '../../src/manager/spawn-worker.js';
 import { Watchdog } from '../../src/manager/watchdog.js';
 import { DeadConnections } from '../../src/memory/dead-connections.js';
-import { peerOf } from '../../src/memory/layout.js';
+import { peerOf, peerOfManager } from '../../src/memory/layout.js';
 import { Region } from '../../src/memory/region.js';
 import type { Messaging } from '../../src/messaging/messaging.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import type { DoorbellDescriptors } from '../../src/os/doorbell.js';
 import { Log } from '../../src/util/log.js';
 import { closeDoorbell, readableNow } from '../helpers/doorbell.js';
+import { holdBehindAll, isLost } from '../helpers/holders.js';
 import { testShape } from '../helpers/test-shape.js';
 
 type ManagerParts = ConstructorParameters<typeof Manager>[0];
@@ -135,6 +136,16 @@ describe('after a death', () => {
     );
     expect([recovered.at(-1), rung()]).toEqual(['keeper', [true, true]]);
   });
+});
+
+it.each([
+  ['a process of it', peerOf(1, 1)],
+  ['the manager itself', peerOfManager(testShape({ workerNum: 2, taskWorkerNum: 1, userProcessNum: 1 }))],
+])('of the manager before, what it held without a place in the connection is missed: %s', (_who, peer) => {
+  create();
+  holdBehindAll(region, peer);
+  parts.recoverAll();
+  expect(isLost(region)).toBe(true);
 });
 
 describe('a worker is drained', () => {

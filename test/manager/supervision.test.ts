@@ -7,9 +7,11 @@ import { Manager } from '../../src/manager/manager.js';
 import type { ManagerParts } from '../../src/manager/manager-parts.js';
 import type { WorkerProcess, WorkerProcessEvents, WorkerSpec } from '../../src/manager/worker-handle.js';
 import { WorkerBoard, WorkerCounter, WorkerField } from '../../src/memory/boards.js';
+import { peerOf } from '../../src/memory/layout.js';
 import { Region } from '../../src/memory/region.js';
 import { Log } from '../../src/util/log.js';
 import { FakeClock } from '../helpers/fake-clock.js';
+import { holdBehindAll, isLost } from '../helpers/holders.js';
 import { testShape } from '../helpers/test-shape.js';
 
 /** A process that does only what the test says. */
@@ -198,6 +200,20 @@ describe('a process that ends', () => {
     expect(of(0)).toEqual([]);
     clock.advance(1);
     expect(of(0)).toHaveLength(1);
+  });
+
+  it('is missed where it held something for a connection without a place in its record, before its death is told', () => {
+    start();
+    const deaths = holdBehindAll(region, peerOf(2, 0));
+    newest(2).die(0, 9);
+    expect([isLost(region), region.deaths]).toEqual([true, deaths + 1]);
+  });
+
+  it('is not missed there when it was another one', () => {
+    start();
+    holdBehindAll(region, peerOf(2, 0));
+    newest(1).die(0, 9);
+    expect(isLost(region)).toBe(false);
   });
 
   it('leaves nothing of itself in shared memory', () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { markOf } from '../../src/ipc/frame.js';
 import type { RefusedClient } from '../../src/ipc/refused-client.js';
 import { WorkerField } from '../../src/memory/boards.js';
 import { peerOf, peerOfManager, peerOfMaster } from '../../src/memory/layout.js';
@@ -14,7 +15,7 @@ import {
   ownWorker,
   strategyOf,
 } from '../../src/reactor/dispatch/index.js';
-import { processOfPeer } from '../../src/reactor/peer-process.js';
+import { PeerProcesses } from '../../src/reactor/peer-process.js';
 import { Refusals } from '../../src/reactor/refusals.js';
 import { ReactorWorld } from '../helpers/reactor-world.js';
 
@@ -222,7 +223,29 @@ it('a peer is the process that has its place at the moment', () => {
   workers.setField(1, WorkerField.processOfLane0, 73);
   workers.setField(1, WorkerField.processOfLane1, 74);
   const peers = [peerOfManager(shape), peerOfMaster(shape), peerOf(1, 0), peerOf(1, 1), peerOf(0, 1)];
-  expect(peers.map((peer) => processOfPeer(region, workers, peer))).toEqual([71, 72, 73, 74, 0]);
+  const processes = new PeerProcesses(region, workers);
+  expect(peers.map((peer) => processes.of(peer))).toEqual([71, 72, 73, 74, 0]);
+});
+
+it('a process is gone when it was not there at the last look, nor is now', () => {
+  const { region, workers } = new ReactorWorld({ workers: 2 });
+  const processes = new PeerProcesses(region, workers);
+  const peer = peerOf(1, 1);
+  const areGone = (pid: number): unknown[] => [
+    processes.isGone(peer, pid),
+    processes.isGoneFrom(1, pid),
+    processes.isGoneWith(peer, markOf(pid)),
+    !processes.living.has(pid),
+  ];
+  const [all, none] = [Array(4).fill(true), Array(4).fill(false)];
+  workers.setField(1, WorkerField.processOfLane1, 74);
+  expect([areGone(74), areGone(75)]).toEqual([none, all]);
+  processes.look();
+  workers.setField(1, WorkerField.processOfLane1, 75);
+  expect([areGone(74), areGone(75)]).toEqual([none, none]);
+  processes.look();
+  expect([areGone(74), areGone(75)]).toEqual([all, none]);
+  expect([processes.isGoneFrom(0, 75), processes.isGone(peerOf(1, 0), 75)]).toEqual([true, true]);
 });
 
 describe('dispatch by a function of the user', () => {

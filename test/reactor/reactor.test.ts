@@ -4,6 +4,7 @@ import { AnswerFlag, CloseCode, Event, markOf, Request, SendFlag } from '../../s
 import { Reply } from '../../src/ipc/reply.js';
 import { Sleeper } from '../../src/ipc/sleep.js';
 import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
+import { peerOf, peerOfMaster } from '../../src/memory/layout.js';
 import { encodeAddress } from '../../src/os/address.js';
 import { createDoorbell, ringDoorbell } from '../../src/os/doorbell.js';
 import { HANGUP, type Poller, READABLE, WRITABLE } from '../../src/os/poller.js';
@@ -14,7 +15,7 @@ import { strategyOf } from '../../src/reactor/dispatch/index.js';
 import type { Reactor } from '../../src/reactor/reactor.js';
 import { closeDoorbell } from '../helpers/doorbell.js';
 import { Loopback } from '../helpers/loopback.js';
-import { ReactorWorld } from '../helpers/reactor-world.js';
+import { ReactorWorld, someHttp } from '../helpers/reactor-world.js';
 import { poll } from '../helpers/server-process.js';
 
 const FIRST_PID = 1000;
@@ -69,6 +70,8 @@ class Rig {
   readonly poller = new FakePoller();
   readonly refused: number[] = [];
   readonly broken: number[] = [];
+  /** Runs while the reactor takes what was sent, when it comes to a frame that cannot be read. */
+  meanwhile = (): void => {};
   readonly reactor: Reactor;
 
   constructor(options: Partial<ReactorOptions> = {}, world = new ReactorWorld({ workers: 2 })) {
@@ -82,7 +85,10 @@ class Rig {
       createPoller: () => this.poller,
       onRefused: (_sessionId, code) => this.refused.push(code),
       onOverload: () => {},
-      onBrokenSender: (worker) => this.broken.push(worker),
+      onBrokenSender: (worker) => {
+        this.broken.push(worker);
+        this.meanwhile();
+      },
     });
     rigs.push(this);
   }
@@ -280,6 +286,86 @@ describe('a turn', () => {
   });
 });
 
+describe('a process that has ended in an orderly way', () => {
+  const isGone = ({ world }: Rig, worker: number): void => {
+    world.workers.setField(worker, WorkerField.processOfLane0, 0);
+    world.region.countDeath();
+  };
+  const send = (worker: number, payload: string, flags = 0) => ({
+    ...{ type: Request.send, flags, detail: markOf(FIRST_PID + worker), payload },
+  });
+
+  it('while the reactor took what others had sent is not taken for one that has died in the middle', async () => {
+    const rig = new Rig();
+    const guest = await rig.accept();
+    rig.world.writes(guest.sessionId, [send(0, 'half ', SendFlag.more)], 0);
+    rig.reactor.turnEnd();
+    rig.meanwhile = () => {
+      rig.world.writes(guest.sessionId, [send(0, 'whole')], 0);
+      isGone(rig, 0);
+    };
+    rig.world.writes(guest.sessionId, [{ type: 99 }], peerOf(1, 0));
+    rig.world.region.countDeath();
+    rig.reactor.turnEnd();
+    rig.reactor.turnEnd();
+    await poll('all has come', () => guest.got === 'half whole');
+    expect(guest.token).toBeGreaterThanOrEqual(0);
+  });
+
+  it('is not taken for one either where its send had to wait for that of another', async () => {
+    const rig = new Rig();
+    const guest = await rig.accept();
+    rig.world.writes(guest.sessionId, [send(0, 'one ', SendFlag.more)], 0);
+    rig.world.writes(guest.sessionId, [send(1, 'two ', SendFlag.more)], peerOf(1, 0));
+    rig.reactor.turnEnd();
+    rig.world.writes(guest.sessionId, [send(0, 'end, ')], 0);
+    rig.world.writes(guest.sessionId, [send(1, 'end')], peerOf(1, 0));
+    isGone(rig, 1);
+    rig.reactor.turnEnd();
+    await poll('all has come', () => guest.got === 'one end, two end');
+    expect(guest.token).toBeGreaterThanOrEqual(0);
+  });
+
+  it('is one where it had not: its send waits, it dies, and the other one ends later', async () => {
+    const rig = new Rig();
+    const guest = await rig.accept();
+    rig.world.writes(guest.sessionId, [send(0, 'one ', SendFlag.more)], 0);
+    rig.world.writes(guest.sessionId, [send(1, 'two ', SendFlag.more)], peerOf(1, 0));
+    isGone(rig, 1);
+    rig.reactor.turnEnd();
+    expect(guest.token).toBeGreaterThanOrEqual(0);
+    rig.world.writes(guest.sessionId, [send(0, 'end')], 0);
+    rig.reactor.turnEnd();
+    expect([rig.isAsleep, guest.token]).toEqual([false, expect.any(Number)]);
+    rig.reactor.turnEnd();
+    expect([rig.isAsleep, guest.token]).toEqual([true, -1]);
+  });
+
+  it('has answered the request that it had taken', async () => {
+    const rig = new Rig({}, new ReactorWorld({ workers: 2, port: { http: someHttp } }));
+    const guest = await rig.accept();
+    await guest.says('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    const { token, sessionId, worker } = guest;
+    rig.world.table.setTaker(token, FIRST_PID + worker);
+    const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+    rig.meanwhile = () => {
+      rig.world.writes(
+        sessionId,
+        [{ type: Request.answer, flags: AnswerFlag.last, detail: 1, payload: answer }],
+        2 * worker,
+      );
+      isGone(rig, worker);
+    };
+    // That ring is looked at behind those of the workers.
+    rig.world.writes(sessionId, [{ type: 99 }], peerOfMaster(rig.world.region.shape));
+    rig.world.region.countDeath();
+    rig.reactor.turnEnd();
+    rig.reactor.turnEnd();
+    await poll('an answer has come', () => guest.got !== '');
+    expect(guest.got).toBe(answer);
+  });
+});
+
 describe('sleep', () => {
   it('is announced when there is nothing to do, and over with the first report', async () => {
     const rig = new Rig();
@@ -413,5 +499,39 @@ describe('another process', () => {
     next.reactor.turnEnd();
     await poll('both have come', () => guest.got.length >= 12);
     expect(guest.got).toBe('first second');
+  });
+
+  describe('learns who has died before its first turn', () => {
+    /** @param dies what happens between the two, or before @returns true when the connection stands */
+    const stands = async (holder: number, dies: (rig: Rig) => void): Promise<boolean> => {
+      const rig = new Rig();
+      const guest = await rig.accept();
+      rig.world.table.holders.add(guest.sessionId, holder);
+      const snapshots = rig.reactor.handOver();
+      rigs.length = 0;
+      dies(rig);
+      const next = new Rig({}, rig.world);
+      next.reactor.takeOver(snapshots);
+      next.reactor.turnEnd();
+      return next.poller.watched.has(guest.descriptor);
+    };
+
+    it('and ends connections for which it held something: the preceding process itself, or another one', async () => {
+      const isReaped = ({ world }: Rig): void => {
+        world.workers.setField(0, WorkerField.processOfLane0, 0);
+        world.region.countDeath();
+      };
+      expect(await stands(FIRST_PID, isReaped)).toBe(false);
+      expect(await stands(FIRST_PID + 2, isReaped)).toBe(false);
+    });
+
+    it('and no others: who leaves lives on beside its successor', async () => {
+      const comes = ({ world }: Rig): void => {
+        world.workers.setField(0, WorkerField.pid, 77);
+        world.workers.setField(0, WorkerField.processOfLane1, 77);
+        world.region.countDeath();
+      };
+      expect(await stands(FIRST_PID, comes)).toBe(true);
+    });
   });
 });

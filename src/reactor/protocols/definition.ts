@@ -27,8 +27,6 @@ export interface ProtocolParts {
   readonly reading: Reading;
   /** Reports a client that was disconnected, or refused, because of what it sent. */
   refused(connection: Connection, code: number, message: string): void;
-  /** The current pid of a peer; 0: none. */
-  processOf(peer: number): number;
   readonly rooms: Rooms;
   /** Missing: none is written. */
   readonly accessLog?: AccessLog | undefined;

@@ -43,14 +43,14 @@ export class Stream extends PacketProtocol {
     if (!this.isBound) super.dismiss(connection);
   }
 
-  /** The bytes of a tunnel mean nothing to the worker's successor. */
+  /** The bytes of a tunnel mean nothing to the worker's successor. One that it has ended needs it no more. */
   override workerDied(): void {
     if (!this.isBound) return;
     const { context, ending } = this.parts;
     for (const connection of context.connections.list()) {
-      if (connection.protocol !== this) continue;
+      if (connection.protocol !== this || connection.isClosing) continue;
       const pid = context.table.taker(connection.slot);
-      const isGone = pid !== 0 && !context.workers.processes(connection.worker).includes(pid);
+      const isGone = pid !== 0 && context.processes.isGoneFrom(connection.worker, pid);
       if (isGone) ending.reset(connection, CloseCode.WORKER_DIED);
     }
   }

@@ -92,8 +92,8 @@ export class Answers {
    * A detached request has no taker: only the process that answers it can report that the reply will never be whole.
    */
   #noteAnswerer({ slot }: Connection, http: HttpState, peer: number): void {
-    const { context, processOf } = this.#parts;
-    if (context.table.taker(slot) === 0) http.answerer = { peer, pid: processOf(peer) };
+    const { table, processes } = this.#parts.context;
+    if (table.taker(slot) === 0) http.answerer = { peer, pid: processes.of(peer) };
   }
 
   /** The client sends its body from now on: its time limit begins. */
@@ -319,11 +319,11 @@ export class Answers {
   }
 
   #isDead({ slot }: Connection, { answerer, worker }: HttpState): boolean {
-    const { context, processOf } = this.#parts;
+    const { table, processes } = this.#parts.context;
     // pid 0: it was gone before the beginning of its reply was taken.
-    if (answerer !== null) return answerer.pid === 0 || processOf(answerer.peer) !== answerer.pid;
-    const pid = context.table.taker(slot);
-    return pid !== 0 && !context.workers.processes(worker).includes(pid);
+    if (answerer !== null) return answerer.pid === 0 || processes.isGone(answerer.peer, answerer.pid);
+    const pid = table.taker(slot);
+    return pid !== 0 && processes.isGoneFrom(worker, pid);
   }
 
   #takerDied(connection: Connection, http: HttpState): void {

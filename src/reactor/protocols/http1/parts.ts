@@ -25,7 +25,6 @@ export class Http1Parts {
   /** Of the port. */
   readonly options: HttpOptions;
   readonly refused: ProtocolParts['refused'];
-  readonly processOf: ProtocolParts['processOf'];
   /** Undefined: there is no access log. */
   readonly access: Access | undefined;
 
@@ -40,7 +39,6 @@ export class Http1Parts {
     this.webSocket = parts.webSocket;
     this.rooms = parts.rooms;
     this.refused = parts.refused;
-    this.processOf = parts.processOf;
     this.options = port.options.http as HttpOptions;
     this.access = parts.accessLog === undefined ? undefined : new Access(parts.accessLog, this);
   }
