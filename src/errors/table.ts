@@ -200,7 +200,8 @@ export const errorTable = {
   }),
   ERR_TLS_FILE: entry({
     fields: { path: 'string', code: 'string', why: 'string?' },
-    sentence: ({ path, code, why }) => `A certificate, or its key, cannot be read: ${path} (${why ?? code}).`,
+    sentence: ({ path, code, why }) =>
+      `A certificate, or its key, cannot be read: ${path} (${code}${why === undefined ? '' : `: ${why}`}).`,
     advice:
       'Give PEM text, or the path of a PEM file that this user may read; paths are relative to the folder of the script.',
   }),
