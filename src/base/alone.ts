@@ -74,7 +74,7 @@ class OneProcess implements ConnectionOwners {
     return this.#parts.closeByManager(deadlineMs);
   }
 
-  renew(): void {}
+  async renew(): Promise<undefined> {}
 
   // The number of workers of BASE mode does not change.
   useWorkers(): void {}

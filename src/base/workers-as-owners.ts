@@ -69,7 +69,7 @@ export class WorkersAsOwners implements ConnectionOwners {
   }
 
   /** The new workers read the certificates. */
-  renew(): void {}
+  async renew(): Promise<undefined> {}
 
   // The number of workers of BASE mode does not change.
   useWorkers(): void {}

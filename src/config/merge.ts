@@ -1,9 +1,9 @@
 /** An app in one environment. */
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { ServerError } from '../errors/index.js';
 import { variableOf } from '../options/index.js';
+import { readRegular } from '../util/open-file.js';
 import type { App, CheckedApp, CheckedConfig, Settings } from './app.js';
 
 /**
@@ -48,9 +48,12 @@ export function environmentOf({ name, env, envFile }: App, file: string, shell: 
   return { ...(envFile === '' ? {} : readVariables(envFile, name, file)), ...shell, ...env };
 }
 
+/** Neither a pipe nor a device may keep the command waiting. */
+const LONGEST_BYTES = 16 * 1024 * 1024;
+
 function readVariables(path: string, app: string, file: string): NodeJS.Dict<string> {
   try {
-    return parseEnv(readFileSync(path, 'utf8'));
+    return parseEnv(readRegular(path, LONGEST_BYTES).toString('utf8'));
   } catch (error) {
     const why = `the envFile of app "${app}" cannot be read (${(error as Error).message})`;
     throw new ServerError('ERR_CONFIG', { file, why });

@@ -199,8 +199,9 @@ export const errorTable = {
       'Declare a listen port of the same type and address, or remove the socket from the unit that starts the server.',
   }),
   ERR_TLS_FILE: entry({
-    fields: { path: 'string', code: 'string' },
-    sentence: ({ path, code }) => `A certificate, or its key, cannot be read: ${path} (${code}).`,
+    fields: { path: 'string', code: 'string', why: 'string?' },
+    sentence: ({ path, code, why }) =>
+      `A certificate, or its key, cannot be read: ${path} (${code}${why === undefined ? '' : `: ${why}`}).`,
     advice:
       'Give PEM text, or the path of a PEM file that this user may read; paths are relative to the folder of the script.',
   }),

@@ -58,7 +58,8 @@ export interface WantedPort extends TcpSettings, SocketBuffers {
 export async function bindPort(wanted: WantedPort, reusePort = false, activation?: Activation): Promise<BoundPort> {
   const { type, host, port, backlog } = wanted;
   const proxied = wanted.proxyProtocol.length > 0;
-  const inherited = activation && (await claim(activation, wanted));
+  const address = wanted.path === '' ? await addressOf(host, port) : host;
+  const inherited = activation && claim(activation, wanted, address);
   if (inherited !== undefined) {
     return { ...inherited, backlog, proxied, isInherited: true, short: setBuffers(inherited, wanted) };
   }
@@ -66,7 +67,6 @@ export async function bindPort(wanted: WantedPort, reusePort = false, activation
     return { ...bindPath(type, resolve(wanted.path), backlog), proxied, isInherited: false };
   }
   try {
-    const address = isIP(host) === 0 ? (await lookup(host)).address : host;
     const bind = type === 'udp' ? bindUdp : bindTcp;
     const descriptor = bind(address, port, reusePort);
     if (type === 'tcp') setTcpSettings(descriptor, wanted);
@@ -86,9 +86,17 @@ export async function bindPort(wanted: WantedPort, reusePort = false, activation
   }
 }
 
-async function claim(activation: Activation, wanted: WantedPort): Promise<AdoptedSocket | undefined> {
-  const { host, path } = wanted;
-  const address = path === '' && isIP(host) === 0 ? (await lookup(host)).address : host;
+/** @throws ServerError ERR_LISTEN for a name that does not resolve */
+async function addressOf(host: string, port: number): Promise<string> {
+  if (isIP(host) !== 0) return host;
+  try {
+    return (await lookup(host)).address;
+  } catch (error) {
+    throw explain(error, host, port);
+  }
+}
+
+function claim(activation: Activation, wanted: WantedPort, address: string): AdoptedSocket | undefined {
   const inherited = activation.claim({ ...wanted, host: address });
   if (inherited?.type === 'tcp') setTcpSettings(inherited.descriptor, wanted);
   return inherited;

@@ -5,7 +5,7 @@ import { CustomFramer, type PacketLengthFunction } from '../protocol/framing/cus
 import { EofCheckFramer, EofFramer } from '../protocol/framing/eof.js';
 import type { Framer } from '../protocol/framing/framer.js';
 import { LengthFramer } from '../protocol/framing/length.js';
-import { importModule } from '../util/import-module.js';
+import { importFile } from '../util/import-module.js';
 import { lineOfFailure } from '../util/module-line.js';
 
 /** @returns undefined for raw framing @throws ServerError ERR_FRAMING_MODULE */
@@ -25,7 +25,7 @@ export async function createFramer(framing: ResolvedFraming): Promise<Framer | u
 async function loadPacketLength(module: string): Promise<PacketLengthFunction> {
   let exported: { packetLength?: unknown };
   try {
-    exported = await importModule(module);
+    exported = await importFile(module);
   } catch (error) {
     const why = `it cannot be loaded${lineOfFailure(module, error)}`;
     throw new ServerError('ERR_FRAMING_MODULE', { module, why }, { cause: error });

@@ -16,8 +16,8 @@ export interface ConnectionOwners {
   quiesce(): Promise<void>;
   /** Resolves when queued bytes have left and the connections are closed, after `deadlineMs` at the latest. */
   closeAll(deadlineMs: number): Promise<void>;
-  /** Reads certificates again, where that does not happen by itself. */
-  renew(): void;
+  /** Reads certificates again, where that does not happen by itself. @returns why the old ones stay; undefined: they do not */
+  renew(): Promise<string | undefined>;
   /** New connections and packets go to the first `workerNum` workers. */
   useWorkers(workerNum: number): void;
   /** Sends nothing to workers from this id on. Resolves when nothing is on its way to them either. */

@@ -306,12 +306,15 @@ export class Master {
 
   // ——— requests of users and signals ———
 
-  reload(tasksOnly = false, request = 0): void {
-    if (!tasksOnly) {
-      this.#renewTickets();
-      this.#owners.renew();
-    }
-    this.#reloads.ask(tasksOnly, request);
+  /** Workers are replaced also where the owners keep the old certificates, of which the log tells. */
+  reload(tasksOnly = false): void {
+    if (!tasksOnly) void this.#renewCertificates();
+    this.#reloads.ask(tasksOnly, 0);
+  }
+
+  #renewCertificates(): Promise<string | undefined> {
+    this.#renewTickets();
+    return this.#owners.renew();
   }
 
   /**
@@ -320,12 +323,9 @@ export class Master {
    */
   async reloaded(tasksOnly = false): Promise<readonly string[]> {
     this.#mustBeReloadable();
-    if (!tasksOnly && this.#parts.listens.some(({ tls }) => tls !== null)) {
-      await this.#mustReadCertificates();
-      this.#mustBeReloadable(); // still
-    }
+    if (!tasksOnly && this.#parts.listens.some(({ tls }) => tls !== null)) await this.#mustTakeCertificates();
     const { request, done } = this.#reloads.open();
-    this.reload(tasksOnly, request);
+    this.#reloads.ask(tasksOnly, request);
     return done;
   }
 
@@ -335,13 +335,16 @@ export class Master {
   }
 
   /** Whoever asks for a reload because of new ones hears that they are unusable, before anything is replaced. */
-  async #mustReadCertificates(): Promise<void> {
+  async #mustTakeCertificates(): Promise<void> {
     try {
       await this.#readCertificates();
     } catch (cause) {
-      const why = `the certificates cannot be used, the old ones stay (${(cause as Error).message})`;
-      throw new ServerError('ERR_RELOAD', { why }, { cause });
+      throw unusableCertificates((cause as Error).message, { cause });
     }
+    this.#mustBeReloadable(); // still
+    const why = await this.#renewCertificates();
+    this.#mustBeReloadable();
+    if (why !== undefined) throw unusableCertificates(why);
   }
 
   stopWorker(workerId: number, why: ReplaceReason = 'asked'): void {
@@ -458,4 +461,12 @@ export class Master {
       killOrphans(this.#board, processNum(this.region.shape));
     this.#manager.killAtOnce();
   }
+}
+
+function unusableCertificates(reason: string, options?: ErrorOptions): ServerError {
+  return new ServerError(
+    'ERR_RELOAD',
+    { why: `the certificates cannot be used, the old ones stay (${reason})` },
+    options,
+  );
 }

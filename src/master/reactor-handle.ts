@@ -13,12 +13,13 @@ type FromReactor =
   | { type: 'closed' }
   | { type: 'withheld' }
   | { type: 'rebound' }
+  | { type: 'renewed' }
   | ({ type: 'refused' } & RefusedClient)
   | { type: 'overload'; overload: Overload }
   | { type: 'notRenewed'; why: string }
   | { type: 'tlsFellBack'; why: string }
   | { type: 'brokenSender'; worker: number };
-type Answer = Exclude<FromReactor['type'], 'brokenSender' | 'refused' | 'overload' | 'notRenewed' | 'tlsFellBack'>;
+type Answer = 'ready' | 'quiet' | 'closed' | 'withheld' | 'rebound';
 
 export interface ReactorHandleEvents {
   brokenSender(worker: number): void;
@@ -41,6 +42,7 @@ export interface ReactorHandleEvents {
 const YOUNG_GENERATION_MIB = 6;
 /** How long the exit of the process may wait for a reactor to close its poll handle. */
 const EXIT_WAIT_MS = 500;
+const ENDED = 'the reactor thread has ended';
 
 export class ReactorHandle {
   readonly id: number;
@@ -48,7 +50,10 @@ export class ReactorHandle {
   readonly #bell: DoorbellDescriptors;
   readonly #exitFlag: Int32Array;
   readonly #waiting = new Map<Answer, Deferred<void>>();
+  /** Whoever waits for new certificates to be read, in the order of the orders. */
+  #renewals: Deferred<string | undefined>[] = [];
   readonly #gone = deferred<void>();
+  #isGone = false;
   #stopping = false;
 
   constructor(id: number, bell: DoorbellDescriptors, workerData: object, title: string, events: ReactorHandleEvents) {
@@ -67,13 +72,16 @@ export class ReactorHandle {
       if (message.type === 'brokenSender') events.brokenSender(message.worker);
       else if (message.type === 'refused') events.refused(message);
       else if (message.type === 'overload') events.overload(message.overload);
-      else if (message.type === 'notRenewed') events.notRenewed(message.why);
+      else if (message.type === 'notRenewed') this.#notRenewed(message.why, events);
+      else if (message.type === 'renewed') this.#renewals.shift()?.resolve(undefined);
       else if (message.type === 'tlsFellBack') events.tlsFellBack(message.why);
       else this.#waiting.get(message.type)?.resolve();
     });
     this.#thread.once('error', (error) => this.#failed(events, error));
     this.#thread.once('exit', () => {
       this.#gone.resolve();
+      this.#isGone = true;
+      for (const renewal of this.#renewals.splice(0)) renewal.resolve(ENDED);
       if (!this.#stopping) this.#failed(events, new Error(`reactor thread ${id} has ended`));
     });
   }
@@ -88,8 +96,13 @@ export class ReactorHandle {
     return this.#answer('quiet');
   }
 
-  renew(): void {
+  /** Has the certificates read again. Resolves when they are in force. @returns why the old ones stay; undefined: they do not */
+  renew(): Promise<string | undefined> {
+    if (this.#isGone) return Promise.resolve(ENDED);
+    const renewal = deferred<string | undefined>();
+    this.#renewals.push(renewal);
     this.#thread.postMessage({ type: 'renewTls' });
+    return renewal.promise;
   }
 
   closeAll(deadlineMs: number): Promise<void> {
@@ -135,6 +148,11 @@ export class ReactorHandle {
     const known = this.#waiting.get(type) ?? deferred<void>();
     this.#waiting.set(type, known);
     return known.promise;
+  }
+
+  #notRenewed(why: string, events: ReactorHandleEvents): void {
+    events.notRenewed(why);
+    this.#renewals.shift()?.resolve(why);
   }
 
   #failed(events: ReactorHandleEvents, error: unknown): void {

@@ -93,8 +93,9 @@ export class ReactorThreads implements ConnectionOwners {
     await Promise.all(this.#threads.map((thread) => thread.closeAll(deadlineMs)));
   }
 
-  renew(): void {
-    for (const thread of this.#threads) thread.renew();
+  async renew(): Promise<string | undefined> {
+    const failures = await Promise.all(this.#threads.map((thread) => thread.renew()));
+    return failures.find((why) => why !== undefined);
   }
 
   useWorkers(workerNum: number): void {

@@ -148,7 +148,10 @@ function checkKeys(name: string, given: Record<string, unknown>): ResolvedTlsKey
 
 function checkPem(name: string, value: unknown): string {
   const expected = 'PEM text, or the path of a PEM file';
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('latin1');
+  if (value instanceof Uint8Array) {
+    const text = Buffer.from(value).toString('latin1');
+    return isPem(text) ? text : refuse('ERR_OPTION_VALUE', name, 'PEM text, where it is bytes', value);
+  }
   if (typeof value !== 'string') refuse('ERR_OPTION_TYPE', name, expected, value);
   if (value === '') refuse('ERR_OPTION_VALUE', name, expected, value);
   return isPem(value) ? value : resolve(dirname(scriptPath() ?? '.'), value);

@@ -1,17 +1,18 @@
 /** What `user`, `group`, `chroot`, `umask`, `workingDir` and `cpuAffinity` do to a process. */
-import { realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { realpathSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { chdir } from 'node:process';
-import { ServerError } from '../errors/index.js';
+import { describe, ServerError } from '../errors/index.js';
 import type { ResolvedOptions } from '../options/index.js';
 import { allowedCores, become, findIdentity, runOnCore } from './privileges.js';
 
 const privileged = ['user', 'group', 'chroot'] as const;
 
-/** Says at the start what could not be done in every worker. @throws ServerError ERR_NOT_ROOT, ERR_USER, ERR_CORES */
+/** Says at the start what could not be done in every worker. @throws ServerError ERR_NOT_ROOT, ERR_USER, ERR_CORES, ERR_OPTION_VALUE */
 export function checkIsolation(options: ResolvedOptions): void {
   const option = privileged.find((name) => options[name] !== '');
   if (option !== undefined) checkIdentity(options, option);
+  if (options.chroot !== '') checkRoot(options);
   const allowed = allowedCores();
   const others = coresOf(options).filter((core) => !allowed.includes(core));
   if (others.length > 0 && allowed.length > 0) {
@@ -27,16 +28,35 @@ function checkIdentity({ user, group }: ResolvedOptions, option: string): void {
   throw new ServerError('ERR_USER', { name, option: name === user ? 'user' : 'group' });
 }
 
+/** Workers change their root when they are in their folder. */
+function checkRoot({ chroot, workingDir }: ResolvedOptions): void {
+  mustBeFolder('chroot', chroot, () => {
+    if (statSync(resolve(workingDir, chroot)).isDirectory()) return;
+    throw Object.assign(new Error('it is no folder'), { code: 'ENOTDIR' });
+  });
+}
+
+/** @param enter throws an Error with `code` @throws ServerError ERR_OPTION_VALUE */
+function mustBeFolder(name: string, path: string, enter: () => void): void {
+  try {
+    enter();
+  } catch (cause) {
+    const { code = 'UNKNOWN' } = cause as { code?: string };
+    const expected = 'a folder that is there and that this user may enter';
+    throw new ServerError('ERR_OPTION_VALUE', { name, expected, received: `${describe(path)} (${code})` }, { cause });
+  }
+}
+
 /**
  * Relative paths among the options mean the same in every process, for any `workingDir`: a child begins where the master
  * began. Read here, because this module is always there before `settleIn` is called; others are loaded after it.
  */
 export const startedIn = process.cwd();
 
-/** In every process. */
+/** In every process. @throws ServerError ERR_OPTION_VALUE */
 export function settleIn({ umask, workingDir }: ResolvedOptions): void {
   if (umask >= 0) process.umask(umask);
-  if (workingDir !== '') chdir(workingDir);
+  if (workingDir !== '') mustBeFolder('workingDir', workingDir, () => chdir(workingDir));
 }
 
 /** The root of this process as reactor threads see it, which stay outside of it; empty: they share theirs. */

@@ -23,8 +23,11 @@ export function findIdentity(user: string, group: string): Identity | { readonly
   return gid === undefined ? { unknown: group } : { uid, gid, name: user === '' ? undefined : user };
 }
 
+/** Of 32 bits; the largest one stands for "as it is". */
+const NO_ID = 0xffffffff;
+
 function numberOf(what: 'passwd' | 'group', name: string): number | undefined {
-  if (/^\d+$/.test(name)) return Number(name);
+  if (/^\d+$/.test(name)) return Number(name) < NO_ID ? Number(name) : undefined;
   if (what === 'passwd') return ask('id', '-u', name);
   const { status, stdout } = spawnSync('getent', ['group', name], { encoding: 'utf8' });
   const gid = stdout?.split(':')[2];

@@ -91,8 +91,9 @@ function renewTls(): void {
   try {
     reactor.renewTls();
   } catch (error) {
-    send({ type: 'notRenewed', why: error instanceof Error ? error.message : String(error) });
+    return send({ type: 'notRenewed', why: error instanceof Error ? error.message : String(error) });
   }
+  send({ type: 'renewed' });
 }
 
 function onMessage(message: ToReactor): void {

@@ -41,6 +41,8 @@ export type FromReactor =
   | { type: 'closed' }
   | { type: 'withheld' }
   | { type: 'rebound' }
+  /** To each `renewTls` it sends this, or `notRenewed`. */
+  | { type: 'renewed' }
   /**
    * Clients were disconnected because of what they sent: the first one, and the number of others since the last
    * message.

@@ -18,7 +18,7 @@ export function openUnlinked(path: string, flags: number, mode: number): number 
 /** A pipe without a writer, or a device, must not block the process. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
-/** For reading, if it is a regular file, or a link to one. @throws an Error, with `code` where the kernel gives one */
+/** For reading, if it is a regular file, or a link to one. @throws an Error with `code` */
 export function openRegular(path: string): number {
   return regular(openSync(path, READ));
 }
@@ -29,9 +29,38 @@ export function openUnlinkedRegular(path: string): number {
 }
 
 function regular(descriptor: number): number {
-  if (fstatSync(descriptor).isFile()) return descriptor;
+  const stats = fstatSync(descriptor);
+  if (stats.isFile()) return descriptor;
   closeSync(descriptor);
-  throw new Error('it is no regular file');
+  throw Object.assign(new Error('it is no regular file'), { code: stats.isDirectory() ? 'EISDIR' : 'EINVAL' });
+}
+
+/**
+ * The bytes of a regular file, or of one that a link leads to, also where `stat` does not know its size (/proc).
+ * @throws an Error with `code`, also where it is longer than so many bytes
+ */
+export function readRegular(path: string, mostBytes: number): Buffer {
+  const descriptor = openRegular(path);
+  try {
+    const { size } = fstatSync(descriptor);
+    if (size > mostBytes) throw tooLong(mostBytes);
+    let bytes = Buffer.alloc(Math.max(size, PIECE_BYTES) + 1);
+    for (let length = 0; ; ) {
+      const count = readSync(descriptor, bytes, length, bytes.length - length, null);
+      if (count === 0) return bytes.subarray(0, length);
+      length += count;
+      if (length > mostBytes) throw tooLong(mostBytes);
+      if (length === bytes.length) bytes = Buffer.concat([bytes, Buffer.alloc(length)]);
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+const PIECE_BYTES = 64 * 1024;
+
+function tooLong(mostBytes: number): Error {
+  return Object.assign(new Error(`it has more than ${mostBytes} bytes`), { code: 'EFBIG' });
 }
 
 /** The text of a file that is no link. @throws an Error, also where it is longer than so many bytes */
@@ -40,7 +69,7 @@ export function readSmall(path: string, mostBytes: number): string {
   try {
     const bytes = Buffer.alloc(Math.min(fstatSync(descriptor).size, mostBytes) + 1);
     const length = readSync(descriptor, bytes, 0, bytes.length, 0);
-    if (length > mostBytes) throw new Error(`it has more than ${mostBytes} bytes`);
+    if (length > mostBytes) throw tooLong(mostBytes);
     return bytes.toString('utf8', 0, length);
   } finally {
     closeSync(descriptor);

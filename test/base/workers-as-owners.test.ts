@@ -119,7 +119,7 @@ describe('what workers do by themselves', () => {
   it('is waited for by nobody', async () => {
     const owners = await start();
     await Promise.all([owners.ready(), owners.quiesce(), owners.withhold(), owners.rebind()]);
-    owners.renew();
+    expect(await owners.renew()).toBeUndefined();
     owners.useWorkers();
     expect(told).toEqual([]);
     await owners.stop();

@@ -61,6 +61,11 @@ it('env goes before the shell, which goes before envFile', () => {
   expect(environmentOf(inEnvironment({}), file(), { D: '1' })).toEqual({ D: '1' });
 });
 
+it.each(['/dev/null', '/dev'])('an envFile that is no regular file is told, with the app: %s', (envFile) => {
+  const why = /envFile of app "api" cannot be read \(it is no regular file\)/;
+  expect(() => environmentOf(inEnvironment({ envFile }), file(), {})).toThrow(why);
+});
+
 it('an envFile that is not there is told, with the app', () => {
   const app = inEnvironment({ envFile: 'lost.env' });
   expect(() => environmentOf(app, file(), {})).toThrow(/envFile of app "api" cannot be read \(ENOENT.*lost\.env/);

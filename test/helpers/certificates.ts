@@ -23,17 +23,31 @@ function ownFolder(): string {
 
 const run = (...args: string[]): void => void execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+/** Of keys of other types. */
+const newKeys = {
+  ec: newKey,
+  rsa: ['-newkey', 'rsa:2048', '-nodes'],
+  'rsa-pss': ['-newkey', 'rsa-pss', '-pkeyopt', 'rsa_keygen_bits:2048', '-nodes'],
+  ed25519: ['-newkey', 'ed25519', '-nodes'],
+};
+export type KeyType = keyof typeof newKeys;
 
 /** Signed by itself, for `name` and the loopback address. */
-export function certificateFor(name: string): Certificate {
-  const known = made.get(name);
+export function certificateFor(name: string, type: KeyType = 'ec'): Certificate {
+  const file = type === 'ec' ? name : `${type}-${name}`;
+  const known = made.get(file);
   if (known !== undefined) return known;
-  const at = join(ownFolder(), name);
+  const at = join(ownFolder(), file);
   const certificate = { cert: `${at}.crt`, key: `${at}.key` };
   const names = ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name},IP:127.0.0.1`];
-  run('req', '-x509', ...newKey, '-keyout', certificate.key, '-out', certificate.cert, '-days', '30', ...names);
-  made.set(name, certificate);
+  run('req', '-x509', ...newKeys[type], '-keyout', certificate.key, '-out', certificate.cert, '-days', '30', ...names);
+  made.set(file, certificate);
   return certificate;
+}
+
+/** What `openssl` writes. */
+export function openssl(...args: string[]): string {
+  return execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'latin1' });
 }
 
 /** For a client, signed by `issuer`. */
@@ -44,6 +58,13 @@ export function clientCertificate(name: string, issuer: Certificate): Certificat
   const signing = ['-CA', issuer.cert, '-CAkey', issuer.key, '-set_serial', '7', '-days', '30'];
   run('x509', '-req', '-in', `${at}.csr`, '-out', certificate.cert, ...signing);
   return certificate;
+}
+
+/** A pipe without a writer, where a certificate is expected. */
+export function pipeNamed(name: string): string {
+  const path = join(ownFolder(), name);
+  execFileSync('mkfifo', [path]);
+  return path;
 }
 
 /** A copy under another path, to be replaced while a server runs. */

@@ -125,6 +125,8 @@ describe('an error that a person can mend', () => {
   it.each([
     ['an option of the script', { workerNum: -1 }, 'ERR_OPTION_RANGE'],
     ['a log file that cannot be made', { logFile: '/nowhere/it.log' }, 'ERR_LOG_FILE'],
+    ['a folder there is not', { workingDir: '/nowhere' }, 'ERR_OPTION_VALUE'],
+    ['a host there is not', { host: 'no-such-host.invalid' }, 'ERR_LISTEN'],
     ['a user there is not', { user: 'nobody-of-this-name' }, process.getuid?.() === 0 ? 'ERR_USER' : 'ERR_NOT_ROOT'],
   ])('is told so too: %s', async (_, options, code) => {
     const server = spawnServer('noisy.js', { options: { ...given, ...options } });

@@ -6,7 +6,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { certificateFor, clientCertificate, copyOf, overwrite } from '../helpers/certificates.js';
+import { certificateFor, clientCertificate, copyOf, overwrite, pipeNamed } from '../helpers/certificates.js';
 import { endServers, IS_BASE, itOnce, poll, spawnServer, startServer } from '../helpers/server-process.js';
 import { Since, sharedServers } from '../helpers/shared-servers.js';
 
@@ -228,6 +228,7 @@ describe('a client that does not shake hands', () => {
 });
 
 describe('certificates', () => {
+  const pipe = pipeNamed('pipe.crt');
   /** Of a port for each test of reloads, which finds it as the last one has left it. */
   const files = ['current', 'spoiled', 'refused'].map((name) => copyOf(certificateFor('before.test'), name));
   const [current, spoiled, refused] = files as [Files, Files, Files];
@@ -275,25 +276,39 @@ describe('certificates', () => {
     if (!IS_BASE) await server.waitForEvent('afterReload'); // of workers, which do not need them there
   });
 
-  it('that cannot be read are told to who asks for the reload, and nothing is replaced', async () => {
+  it.each([
+    ['that do not belong to their key', certificateFor('refused.test').cert, 'X509_check_private_key|mismatch'],
+    ['that are of another type than their key', certificateFor('refused.test', 'rsa').cert, String.raw`the key \(ec\)`],
+    ['that are empty', '/dev/null', 'the certificate is empty'],
+  ])('%s are told to who asks for the reload, and nothing is replaced', async (_, cert, why) => {
     const { server, port } = await startOwn(refused);
-    overwrite(refused, { cert: certificateFor('after.test').cert, key: certificateFor('before.test').key });
+    const nameInForce = async (): Promise<string> => {
+      const client = await TlsClient.open(port);
+      const { name } = client;
+      await client.close();
+      return name;
+    };
+    const nameBefore = await nameInForce();
+    overwrite(refused, { cert, key: certificateFor('before.test').key });
     const env = { ...process.env, TSWOOLE_OPTION_RUN_DIR: server.server.runDir };
     const reload = (): unknown => spawnSync(process.execPath, [CLI, 'reload'], { env, encoding: 'utf8' });
     const workers = (): number[] => server.server.workers.map(({ pid }) => pid);
     const before = await poll('one worker', () => workers().length === 1 && workers());
-    expect(reload()).toMatchObject({ status: 1, stderr: expect.stringMatching(/key|certificates/) });
-    if (!IS_BASE) expect(workers()).toEqual(before);
+    const says = new RegExp(`the certificates cannot be used, the old ones stay .*(${why}).*${refused.cert}`);
+    expect(reload()).toMatchObject({ status: 1, stdout: '', stderr: expect.stringMatching(says) });
+    expect(workers()).toEqual(before);
+    expect(await nameInForce()).toBe(nameBefore);
     overwrite(refused, certificateFor('after.test'));
     expect(reload()).toMatchObject({ status: 0, stderr: '' });
-    const client = await TlsClient.open(port);
-    expect(client.name).toBe('after.test');
-    await client.close();
+    expect(await nameInForce()).toBe('after.test');
   });
 
   it.each([
     ['are not there', { cert: '/nonexistent.crt' }, 'ERR_TLS_FILE'],
     ['do not belong to their key', { cert: certificateFor('other.test').cert }, 'ERR_TLS_KEYS'],
+    ['are of another type than their key', { cert: certificateFor('main.test', 'rsa').cert }, 'ERR_TLS_KEYS'],
+    ['are those of no issuer', { requestCert: true, ca: main.key }, 'ERR_TLS_KEYS'],
+    ['are a pipe', { cert: pipe }, 'ERR_TLS_FILE'],
     ['are no certificates', { cert: '-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----' }, 'ERR_TLS_KEYS'],
   ])('that %s keep the server from starting, with a clear error', async (_, tls, code) => {
     const server = spawnServer('commands.js', { options: { workerNum: 1, reactorNum: 1, tls: { ...main, ...tls } } });

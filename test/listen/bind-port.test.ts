@@ -278,3 +278,18 @@ describe('who holds a port', () => {
     expect(findPortHolder(portOf(await other(0, '::1')))).toContain(`(pid ${process.pid})`);
   });
 });
+
+it.each([false, true])(
+  'a name that does not resolve is told, also where a parent has opened sockets: %s',
+  async (hasParent) => {
+    const activation = hasParent ? Activation.take({}) : undefined;
+    await expect(bindPort(wanted({ host: 'no-such-host.invalid' }), false, activation)).rejects.toMatchObject({
+      code: 'ERR_LISTEN',
+      detail: {
+        host: 'no-such-host.invalid',
+        syscall: 'getaddrinfo',
+        code: expect.stringMatching(/^(ENOTFOUND|EAI_AGAIN)$/),
+      },
+    });
+  },
+);

@@ -21,6 +21,8 @@ let owners: OwnerParts;
 let held: Map<string, Deferred<void>>;
 /** What a manager does not answer. */
 let deaf: Set<string>;
+/** Why the owners keep their certificates. */
+let notRenewed: string | undefined;
 let master: Master;
 let listenersBefore: Map<string, unknown[]>;
 
@@ -61,9 +63,10 @@ class FakeManager implements ManagerLink {
 
 const step =
   (name: string) =>
-  async (...given: unknown[]): Promise<void> => {
+  async (...given: unknown[]): Promise<unknown> => {
     steps.push([`owners: ${name}`, ...given.filter((value) => typeof value === 'number')].join(' '));
     await held.get(name)?.promise;
+    return name === 'renew' ? notRenewed : undefined;
   };
 
 const fakeMode: MasterMode = {
@@ -84,7 +87,7 @@ const fakeMode: MasterMode = {
 const SIGNALS = ['exit', 'SIGCHLD'];
 
 beforeEach(() => {
-  [steps, log, managers, held, deaf] = [[], [], [], new Map(), new Set()];
+  [steps, log, managers, held, deaf, notRenewed] = [[], [], [], new Map(), new Set(), undefined];
   listenersBefore = new Map(SIGNALS.map((name) => [name, process.listeners(name as 'exit')]));
 });
 afterEach(() => {
@@ -432,11 +435,34 @@ describe('a manager that dies', () => {
 
 describe('a reload', () => {
   it('resolves when the manager has done it, and reads certificates again', async () => {
-    await running();
+    await running({ tls: certificateFor('before.test') });
+    held.set('renew', deferred());
     const done = master.reloaded();
-    expect(steps).toEqual(['owners: renew', 'manager: reload']);
+    await eventually(() => expect(steps).toEqual(['owners: renew']));
+    held.get('renew')?.resolve();
+    await eventually(() => expect(steps).toEqual(['owners: renew', 'manager: reload']));
     const { request } = manager().last('reload');
     manager().events.message({ type: 'reloaded', request });
+    await done;
+    await master.shutdown();
+  });
+
+  it('is refused where an owner of connections does not take the certificates, and replaces nothing', async () => {
+    await running({ tls: certificateFor('before.test') });
+    notRenewed = 'they were replaced meanwhile';
+    const why = 'the certificates cannot be used, the old ones stay (they were replaced meanwhile)';
+    await expect(master.reloaded()).rejects.toMatchObject({ code: 'ERR_RELOAD', detail: { why } });
+    expect(steps).toEqual(['owners: renew']);
+    await master.shutdown();
+  });
+
+  it('without TLS, or of a signal, waits for no certificates', async () => {
+    await running();
+    master.reload();
+    expect(steps).toEqual(['owners: renew', 'manager: reload']);
+    const done = master.reloaded();
+    expect(steps).toEqual(['owners: renew', 'manager: reload', 'manager: reload']);
+    manager().events.message({ type: 'reloaded', request: manager().last('reload').request });
     await done;
     await master.shutdown();
   });

@@ -244,10 +244,31 @@ describe('the reactor threads of the master', () => {
   it('all hear of a new number of workers, and of new certificates', async () => {
     const owners = await threadsOf();
     owners.useWorkers(3);
-    owners.renew();
+    void owners.renew();
     for (const { told } of threads) expect(told).toEqual([{ type: 'useWorkers', workerNum: 3 }, { type: 'renewTls' }]);
     threads[0]?.says('notRenewed', { why: 'it is gone' });
     expect(log.join('\n')).toMatch(/the certificates could not be read again, the old ones stay.*it is gone/s);
+  });
+
+  it('tell whether all have taken new certificates, or why one has not, each time it is asked', async () => {
+    const owners = await threadsOf();
+    const outcomes: unknown[] = [];
+    const renew = (): void => void owners.renew().then((why) => outcomes.push(why));
+    renew();
+    renew();
+    threads[0]?.says('renewed');
+    threads[0]?.says('notRenewed', { why: 'it is gone' });
+    threads[1]?.says('renewed');
+    await eventually(() => expect(outcomes).toEqual([undefined]));
+    threads[1]?.says('renewed');
+    await eventually(() => expect(outcomes).toEqual([undefined, 'it is gone']));
+    renew();
+    threads[0]?.says('renewed');
+    threads[1]?.emit('exit', 0);
+    renew();
+    threads[0]?.says('renewed');
+    const ended = 'the reactor thread has ended';
+    await eventually(() => expect(outcomes).toEqual([undefined, 'it is gone', ended, ended]));
   });
 
   it('stop when all have ended, one that has failed before included', async () => {

@@ -24,6 +24,13 @@ describe('tls', () => {
 
   test('takes PEM as text or bytes, and paths from the folder of the script', () => {
     expect(resolve({ ...keys, cert: Buffer.from(keys.cert) })?.cert).toBe(keys.cert);
+    for (const bytes of [Buffer.alloc(0), Buffer.from('secret.key')]) {
+      const refused = expect.objectContaining({
+        code: 'ERR_OPTION_VALUE',
+        message: expect.stringContaining('tls.key'),
+      });
+      expect(() => resolve({ ...keys, key: bytes })).toThrowError(refused);
+    }
     expect(resolve({ ...keys, cert: 'a.crt' })?.cert).toMatch(/^\/.*\/a\.crt$/);
     expect(resolve({ ...keys, cert: '/b.crt' })?.cert).toBe('/b.crt');
   });

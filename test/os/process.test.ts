@@ -383,6 +383,14 @@ describe('who a process is', () => {
     expect(check({ user: 'no-such-user' })).toMatch(/"?user"?.*no-such-user|no-such-user.*user/);
     expect(check({ group: 'no-such-group' })).toMatch(/"?group"?.*no-such-group|no-such-group.*group/);
     expect(check({ chroot: tmpdir() })).toBe('fine');
+    expect(check({ chroot: '.', workingDir: tmpdir() })).toBe('fine');
+    expect(check({ chroot: '/no-such-folder' })).toMatch(/"chroot" must be a folder.*"\/no-such-folder" \(ENOENT\)/);
+    expect(check({ chroot: '/dev/null' })).toMatch(/"chroot" must be a folder.*"\/dev\/null" \(ENOTDIR\)/);
+    for (const id of ['4294967295', '99999999999']) {
+      expect(check({ user: id })).toMatch(new RegExp(`"user" must name a user.*"${id}"`));
+      expect(check({ group: id })).toMatch(new RegExp(`"group" must name a group.*"${id}"`));
+    }
+    expect(check({ user: '4294967294' })).toBe('fine');
     root.mockReturnValue(1);
     expect(check({})).toBe('fine');
     for (const name of ['user', 'group', 'chroot']) {
@@ -470,5 +478,18 @@ describe('the place of a process', () => {
     process.umask(umask);
     expect(left).toEqual([cwd, umask]);
     expect(chosen).toEqual(['/', 0]);
+  });
+
+  it.each([
+    ['/no-such-folder', 'ENOENT'],
+    ['/dev/null', 'ENOTDIR'],
+  ])('is not a folder that cannot be entered: %s', (workingDir, code) => {
+    const received = expect.stringContaining(`"${workingDir}" (${code})`);
+    expect(() => settleIn({ ...resolveOptions({}), umask: -1, workingDir })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_OPTION_VALUE',
+        detail: expect.objectContaining({ name: 'workingDir', received }),
+      }),
+    );
   });
 });

@@ -250,6 +250,12 @@ describe('the option', () => {
     },
   );
 
+  it('a module that is a device is refused without being read', async () => {
+    await expect(framerFor({ type: 'custom', length: 'file:///dev/null' })).rejects.toMatchObject({
+      ...{ code: 'ERR_FRAMING_MODULE', cause: expect.objectContaining({ message: 'it is no regular file' }) },
+    });
+  });
+
   it('a module with a mistake is refused with the line, and the error as the cause', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'framing-'));
     const file = join(folder, 'rule.mjs');

@@ -53,7 +53,10 @@ vi.mock('../../src/reactor/admission/handshake.js', () => ({
   handshakeGate: (_loaded: unknown, _tls: unknown, parts: unknown) => fakeGate('handshake', parts),
 }));
 vi.mock('../../src/listen/tls-material.js', () => ({
-  loadTls: (tls: unknown, secret: Buffer) => ({ of: tls, secretBytes: secret.length }),
+  loadTls: (tls: { isUnusable?: true }, secret: Buffer) => {
+    if (tls.isUnusable) throw new Error('unusable');
+    return { of: tls, secretBytes: secret.length };
+  },
 }));
 vi.mock('../../src/reactor/admission/proxy-header.js', () => ({
   ProxyHeaderGate: class {
@@ -423,5 +426,13 @@ describe('gates', () => {
     expect(gates.calls).toEqual([['handshake', 'renew', { of: tls, secretBytes: 32 }]]);
     open().admission.renewTls();
     expect(gates.calls).toHaveLength(1);
+  });
+
+  it('take those of all ports, or of none', () => {
+    const unusable = { ...tls, isUnusable: true };
+    const ports = [tls, unusable].map((each) => ({ tls: each, proxyProtocol: [] }) as unknown as PortOptions);
+    const { admission } = open({ tls }, { ports });
+    expect(() => admission.renewTls()).toThrow('unusable');
+    expect(gates.calls).toEqual([]);
   });
 });

@@ -285,6 +285,12 @@ describe('dispatch by a function of the user', () => {
     expect(await answer(`export const dispatch = (info) => ${result};`, 'ab')).toBe(meant);
   });
 
+  it('is not read where its module is a device', async () => {
+    await expect(loadDispatch('file:///dev/null')).rejects.toMatchObject({
+      ...{ code: 'ERR_DISPATCH_MODULE', cause: expect.objectContaining({ message: 'it is no regular file' }) },
+    });
+  });
+
   it.each([
     ['export const other = 1;', 'it exports no function dispatch'],
     ['export const dispatch = 1;', 'it exports no function dispatch'],

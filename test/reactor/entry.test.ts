@@ -118,7 +118,7 @@ describe('a reactor thread', () => {
   it.each<[ToReactor, unknown[], FromReactor | undefined]>([
     [{ type: 'quiesce' }, ['quiesce'], { type: 'quiet' }],
     [{ type: 'closeAll', deadlineMs: 5 }, ['closeAll', 5], { type: 'closed' }],
-    [{ type: 'renewTls' }, ['renewTls'], undefined],
+    [{ type: 'renewTls' }, ['renewTls'], { type: 'renewed' }],
     [{ type: 'useWorkers', workerNum: 2 }, ['useWorkers', 2], undefined],
     [{ type: 'withhold', from: 3 }, ['withhold', 3], { type: 'withheld' }],
     [{ type: 'rebind' }, ['rebind'], { type: 'rebound' }],

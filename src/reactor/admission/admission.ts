@@ -94,11 +94,13 @@ export class Admission {
     }
   }
 
-  /** For clients that come from now on. @throws ServerError ERR_TLS_* */
+  /** For clients that come from now on; of all ports or of none. @throws ServerError ERR_TLS_* */
   renewTls(): void {
-    this.#parts.context.options.ports.forEach(({ tls }, port) => {
-      if (tls !== null) this.#gates[port]?.tlsHandshake?.renew(loadTls(tls, this.#parts.ticketSecret));
-    });
+    const { context, ticketSecret } = this.#parts;
+    const loaded = context.options.ports.map(({ tls }) => tls && loadTls(tls, ticketSecret));
+    for (const [port, certificates] of loaded.entries()) {
+      if (certificates !== null) this.#gates[port]?.tlsHandshake?.renew(certificates);
+    }
   }
 
   /** Why Node's `tls` shakes hands where OpenSSL was to be called directly; undefined: it is called, or no port speaks TLS. */

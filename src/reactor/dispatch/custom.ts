@@ -1,6 +1,6 @@
 /** Dispatch by a user function, which sees each packet. Runs in the reactor. */
 import { ServerError } from '../../errors/index.js';
-import { importModule } from '../../util/import-module.js';
+import { importFile } from '../../util/import-module.js';
 import { lineOfFailure } from '../../util/module-line.js';
 
 /** What the function receives about a packet. */
@@ -27,7 +27,7 @@ export type DispatchFunction = (info: DispatchInfo) => DispatchAnswer;
 export async function loadDispatch(module: string): Promise<DispatchFunction> {
   let exported: { dispatch?: unknown };
   try {
-    exported = await importModule(module);
+    exported = await importFile(module);
   } catch (error) {
     const why = `it cannot be loaded${lineOfFailure(module, error)}`;
     throw new ServerError('ERR_DISPATCH_MODULE', { module, why }, { cause: error });
