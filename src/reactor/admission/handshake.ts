@@ -33,7 +33,7 @@ export interface HandshakeParts {
   load(): LoadedTls;
   /** Not in use by another gate, and out of the range of slots and datagrams. */
   newToken(): number;
-  /** The gate has forgotten the client, and its descriptor is closed. */
+  /** The client waits no longer; its descriptor is closed, or will be without being counted. */
   refuse(arrival: Arrival, why: string): void;
 }
 
@@ -46,14 +46,14 @@ export function handshakeGate(loaded: LoadedTls, tls: ResolvedTls, parts: Handsh
     const { handshakeTimeoutMs } = tls;
     return new OpensslHandshakeGate({ ...parts, contexts, transport, handshakeTimeoutMs });
   }
-  const { poller, load, refuse } = parts;
+  const { poller, load, newToken, refuse } = parts;
   poller.leaveWaitingToNode?.();
   return new NodeHandshakeGate({
     ...(isNode ? {} : { fellBack: contexts }),
     loaded: load(), // contexts that OpenSSL was given are not to be given to a server of Node's
     transport: new NodeTlsTransport(),
     abandon: (descriptor) => poller.abandon(descriptor),
-    refuse,
+    ...{ poller, newToken, refuse },
   });
 }
 
