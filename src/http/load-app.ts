@@ -5,6 +5,7 @@
 import { Server as NodeHttpServer, type RequestListener } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { ServerError } from '../errors/index.js';
+import { deferred } from '../util/deferred.js';
 import { importModule } from '../util/import-module.js';
 import type { FetchFunction, HttpApps } from './apps.js';
 import type { OwnListen } from './own-listen.js';
@@ -17,13 +18,8 @@ export const LISTEN_WAIT_MS = 5000;
 
 /** @throws ServerError ERR_HTTP_APP */
 export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpApps> {
-  let exported: Record<string, unknown>;
-  try {
-    exported = await importModule<Record<string, unknown>>(pathToFileURL(path).href);
-  } catch (error) {
-    throw new ServerError('ERR_HTTP_APP', { path, why: 'it cannot be loaded' }, { cause: error });
-  }
-  if (ownListen.encrypts) throw encryptsItself(path);
+  const exported = await Promise.race([exportsOf(path), ownListen.refused]);
+  if (exported === undefined || ownListen.encrypts) throw encryptsItself(path);
   if (typeof exported['fetch'] === 'function') return { fetch: exported['fetch'] as FetchFunction };
   for (const name of names) {
     const apps = await appsOf(await exported[name]);
@@ -35,6 +31,24 @@ export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpA
   const found = Object.keys(exported).join(', ') || 'nothing';
   const why = `its exports have no fetch(request), no (request, response) function and no app that is known, and it does not call listen() of a server of node:http (TLS and HTTP/2 are tswoole's: --tls); it exports ${found}`;
   throw new ServerError('ERR_HTTP_APP', { path, why });
+}
+
+/** Where nothing is left that could end an `await` at the top of the app, the process would end without a word. */
+async function exportsOf(path: string): Promise<Record<string, unknown>> {
+  const stuck = deferred<never>();
+  const onIdle = (): void => {
+    const why = 'it is never loaded: an `await` at its top waits for what cannot come any more';
+    stuck.reject(new ServerError('ERR_HTTP_APP', { path, why }));
+  };
+  process.once('beforeExit', onIdle);
+  const loading = importModule<Record<string, unknown>>(pathToFileURL(path).href).catch((cause: unknown) => {
+    throw new ServerError('ERR_HTTP_APP', { path, why: 'it cannot be loaded' }, { cause });
+  });
+  try {
+    return await Promise.race([loading, stuck.promise]);
+  } finally {
+    process.removeListener('beforeExit', onIdle);
+  }
 }
 
 function encryptsItself(path: string): ServerError {

@@ -23,7 +23,8 @@ afterAll(() => {
   NetServer.prototype.listen = listenOfNet;
 });
 
-const nobodyListens = { encrypts: false, within: async () => undefined } as unknown as OwnListen;
+const refused = new Promise<void>(() => {});
+const nobodyListens = { encrypts: false, refused, within: async () => undefined } as unknown as OwnListen;
 
 function load(script: string, ownListen = nobodyListens) {
   const path = join(folder, `app-${files++}.mjs`);
@@ -106,7 +107,7 @@ describe('an app that exports', () => {
     const server = new Server();
     const asked: number[] = [];
     const within = async (ms: number) => asked.push(ms) && server;
-    expect(await load('', { within } as unknown as OwnListen)).toEqual({ listener: server });
+    expect(await load('', { refused, within } as unknown as OwnListen)).toEqual({ listener: server });
     expect(asked).toEqual([5000]);
   });
 });
@@ -160,11 +161,23 @@ describe('an app that listens by itself', () => {
       'https, later',
       `import { createServer } from 'node:https'; setTimeout(() => createServer({}, app).listen(0), 20);`,
     ],
+    [
+      'https, and waits until it listens',
+      `import { createServer } from 'node:https';
+      await new Promise((up) => createServer({}, app).listen(0, up));`,
+    ],
   ])('and encrypts, by a server of %s, is told that TLS is not its work', async (_, script) => {
     const own = new OwnListen(() => ({ address: '', port: 1, family: 'IPv4' }));
     const error = await load(`const app = (a, b) => {};\n${script}`, own).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'ERR_HTTP_APP', message: expect.stringContaining('(--tls)') });
     expect(own.encrypts).toBe(true);
+  });
+
+  it('and waits at its top for what cannot come any more, is told so', async () => {
+    const loading = load('await new Promise(() => {});').catch((reason: unknown) => reason);
+    process.emit('beforeExit', 0);
+    expect(await loading).toMatchObject({ code: 'ERR_HTTP_APP', message: expect.stringContaining('never loaded') });
+    expect(process.listenerCount('beforeExit')).toBe(0);
   });
 
   it('may let servers of other protocols listen', async () => {
