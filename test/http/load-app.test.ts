@@ -82,6 +82,28 @@ describe('an app that exports', () => {
     expect(await load(nest(''))).toEqual({});
   });
 
+  it.each([
+    ['Fastify', 'export const fastify = { ready: async () => {}, routing: (a, b) => {}, server: createServer({}) };'],
+    [
+      'Nest',
+      `export default { init: async () => {}, getHttpServer: () => createServer({}),
+      getHttpAdapter: () => ({ getInstance: () => (a, b) => {} }) };`,
+    ],
+  ])('an app of %s is known by its server where it has a certificate of its own', async (_, script) => {
+    const { hasOwnTls } = await load(`import { createServer } from 'node:https';\n${script}`);
+    expect(hasOwnTls).toBe(true);
+    expect(await load(`import { createServer } from 'node:http';\n${script}`)).not.toHaveProperty('hasOwnTls');
+  });
+
+  it.each([
+    ['https', 'createServer({})'],
+    ['http2', 'createSecureServer({})'],
+    ['tls', 'createServer({})'],
+  ])('a server of %s is refused with what to do', async (module, made) => {
+    const refusal = load(`import * as module from 'node:${module}'; export default module.${made};`);
+    await expect(refusal).rejects.toMatchObject({ code: 'ERR_HTTP_APP', message: expect.stringContaining('(--tls)') });
+  });
+
   it('more than one is the likeliest', async () => {
     const names = ['listener', 'fastify', 'api', 'application', 'server', 'handler', 'app', 'default'];
     const exported = names.map((name) => `  ${name}: `).reverse();
