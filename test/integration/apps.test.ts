@@ -1,4 +1,5 @@
 // `tswoole start APP --http`: apps that were not written for tswoole.
+import { lookup } from 'node:dns/promises';
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -102,6 +103,17 @@ describe('the server listens where the app says:', () => {
     const line = lineWith(source(await freePort()));
     const port = /^(?:\[::\]|0\.0\.0\.0|:::?):?(\d+)$/.exec(await start(line))?.[1];
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
+  });
+
+  it('and a server that is given a name finds the address that was bound by it, as in Node', async () => {
+    const source = `${HTTP}const server = createServer((_, response) => response.end(JSON.stringify(server.address())));
+      server.listen(${await freePort()}, 'localhost');`;
+    const line = lineWith(source);
+    const at = await start(line);
+    expect(await (await fetch(`http://${at}/`)).json()).toEqual({
+      ...(await lookup('localhost').then(({ address, family }) => ({ address, family: `IPv${family}` }))),
+      port: Number(at.split(':').at(-1)),
+    });
   });
 
   it('but flags win, PORT too; what they leave open is as the app says', async () => {
