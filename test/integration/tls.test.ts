@@ -256,6 +256,12 @@ describe.each(['openssl', 'node'])('a client that is refused while it is sending
   });
 });
 
+it('an engine that is unknown is told of at the start, with the known ones', async () => {
+  const options = { workerNum: 1, reactorNum: 1, tls: main };
+  const server = await startServer('commands.js', { options, env: { TSWOOLE_TLS_ENGINE: 'boring' } });
+  expect(server.stderr.match(/TSWOOLE_TLS_ENGINE names no engine .*openssl, node.*boring/g)).toHaveLength(1);
+});
+
 describe('certificates', () => {
   /** Of a port for each test of reloads, which finds it as the last one has left it. */
   const files = ['current', 'spoiled', 'refused'].map((name) => copyOf(certificateFor('before.test'), name));

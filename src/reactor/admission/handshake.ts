@@ -5,6 +5,7 @@
 import type { Arrival } from '../../ipc/arrival.js';
 import type { LoadedTls } from '../../listen/tls-material.js';
 import type { ResolvedTls } from '../../options/tls.js';
+import { TLS_ENGINE_VARIABLE, tlsEngineOf } from '../../options/tls-engine.js';
 import { opensslIsUsable, opensslReason } from '../../os/openssl.js';
 import type { Poller } from '../../os/poller.js';
 import { NodeTlsTransport } from '../transport/node-tls.js';
@@ -13,9 +14,6 @@ import { OpensslTransport } from '../transport/openssl.js';
 import type { AdmissionGate } from './gate.js';
 import { NodeHandshakeGate } from './node-handshake.js';
 import { OpensslHandshakeGate } from './openssl-handshake.js';
-
-/** `node`: handshakes and encryption by Node's `tls`, as where OpenSSL cannot be called. */
-const ENGINE = 'TSWOOLE_TLS_ENGINE';
 
 export interface HandshakeGate extends AdmissionGate {
   /** Why Node's `tls` does the work although nobody has asked for it. Missing: it does not. */
@@ -39,7 +37,7 @@ export interface HandshakeParts {
 
 /** @param loaded from `tls` */
 export function handshakeGate(loaded: LoadedTls, tls: ResolvedTls, parts: HandshakeParts): HandshakeGate {
-  const isNode = process.env[ENGINE] === 'node';
+  const isNode = tlsEngineOf(process.env[TLS_ENGINE_VARIABLE]) === 'node';
   const contexts = isNode ? '' : contextsOf(loaded);
   if (typeof contexts !== 'string') {
     const transport = new OpensslTransport(parts.poller);
