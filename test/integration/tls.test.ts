@@ -220,6 +220,8 @@ describe('a client that does not shake hands', () => {
     for (const socket of bad) socket.once('connect', () => speak(socket));
     await Promise.all(bad.map(ended));
     await server.waitFor('the log says so', () => server.stderr.includes('TLS_HANDSHAKE'));
+    expect(server.stderr).toMatch(/\bclient\W+127\.0\.0\.1:\d+\b/);
+    expect(server.stderr).not.toMatch(/\bfd\W+0\b/);
     expect(await good.ask('echo a')).toBe('a');
     await poll('only one is counted', async () => JSON.parse(await good.ask('stats')).connectionNum === 1);
     expect(server.events('close')).toEqual([]);
