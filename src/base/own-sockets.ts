@@ -84,7 +84,7 @@ export class BaseSockets implements OwnSockets {
       takesDatagrams: reusePort || id === 0,
       wakerOf: (worker, ofLane) => (worker === id && ofLane === lane ? ownWaker : undefined),
       createPoller: (handler) => turns.forReactor(handler as Reactor),
-      onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
+      onRefused: (sessionId, code, message, client) => refusals.add(sessionId, code, message, client),
       onOverload: (overload) => logOverload(overload, log),
       onBrokenSender: (worker) => killBrokenSender(worker, new WorkerBoard(region), log),
       accessLog: this.#parts.accessLog,

@@ -66,7 +66,7 @@ export function lookAtProject(folder: string, given?: string): Project {
   const http = source === undefined ? script === undefined || framework !== '' : !MAKES_SERVER.test(source);
   return {
     ...{ name: nameFor(manifest.name, folder), framework, script, foundBy, isMissing, http },
-    encryptsBy: http && source !== undefined ? moduleThatEncrypts(source) : '',
+    encryptsBy: http && source !== undefined ? moduleThatEncrypts(source, framework) : '',
     isModule: manifest.type === 'module',
     hasTypeScript: existsSync(join(folder, 'tsconfig.json')),
     hasEnvFile: isFile(join(folder, '.env')),
@@ -135,9 +135,20 @@ const TAKES_MODULE =
   /(?:\bimport\s+([\w*{}\s,$]+?)\s+from\s*|(?:\b(?:const|let|var|import)\s+([\w{}\s,:$]+?)\s*=\s*)?(?:\bawait\s+import|\brequire)\s*\(\s*)['"](?:node:)?(https|http2|tls)['"]\)?(?:\s*\.\s*(\w+))?/g;
 const MAKER = /\bcreate(?:Secure)?Server\b/;
 
+/** Options by which these make such a server for the app. */
+const OPTIONS_OF: Readonly<Record<string, readonly (readonly [option: RegExp, module: string])[]>> = {
+  Fastify: [
+    [/\bhttps\s*:(?!\s*(?:null\b|false\b|undefined\b|['"`]))/, 'https'],
+    [/\bhttp2\s*:\s*true\b/, 'http2'],
+  ],
+  Nest: [[/\bhttpsOptions\b/, 'https']],
+};
+
 /** What asks others by TLS, and makes no server of it, is not meant. */
-function moduleThatEncrypts(source: string): string {
+function moduleThatEncrypts(source: string, framework: string): string {
   const code = source.replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  const byOption = OPTIONS_OF[framework]?.find(([option]) => option.test(code));
+  if (byOption !== undefined) return byOption[1];
   for (const [, imported, required, module = '', called = ''] of code.matchAll(TAKES_MODULE)) {
     const names = imported ?? required ?? '';
     const whole = /^(?:\*\s*as\s+)?([\w$]+)/.exec(names)?.[1];

@@ -24,6 +24,7 @@ import type { Http2Bridge, Http2BridgeParts } from './http2/http2-bridge.js';
 import type { Http2Exchange } from './http2/http2-exchange.js';
 import type { WorkerLimit, WorkerLimitParts } from './limited.js';
 import type { TunnelEvents } from './node/raw-exchange.js';
+import { OWN_TLS, servesPlainly } from './own-tls.js';
 import { RequestClients } from './request-clients.js';
 import { RequestGate } from './request-gate.js';
 import { isInstrumented } from './request-span.js';
@@ -73,6 +74,8 @@ export async function assembleHttp(
     region.beginSessionAffinity();
     if (server.workerId === 0) log.info('Engine.IO is in use: requests of a session go to the worker that keeps it');
   }
+  const speaking = context.ports.map(({ settings }) => settings).filter(({ protocol }) => speaksHttp(protocol));
+  if (server.workerId === 0 && servesPlainly(loaded, speaking)) log.warn(OWN_TLS);
   const handlers = await Promise.all(
     context.ports.map(async (port) =>
       speaksHttp(port.settings.protocol)

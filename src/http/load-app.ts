@@ -5,9 +5,11 @@
 import { Server as NodeHttpServer, type RequestListener } from 'node:http';
 import { pathToFileURL } from 'node:url';
 import { ServerError } from '../errors/index.js';
+import { deferred } from '../util/deferred.js';
 import { importModule } from '../util/import-module.js';
-import type { FetchFunction, HttpApps } from './apps.js';
+import type { FetchFunction } from './apps.js';
 import type { OwnListen } from './own-listen.js';
+import { isSecureServer, type LoadedApps } from './own-tls.js';
 
 /** Names under which apps are exported, the likeliest first. */
 const names = ['default', 'app', 'handler', 'server', 'application', 'api', 'fastify', 'listener'];
@@ -16,17 +18,14 @@ const names = ['default', 'app', 'handler', 'server', 'application', 'api', 'fas
 export const LISTEN_WAIT_MS = 5000;
 
 /** @throws ServerError ERR_HTTP_APP */
-export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpApps> {
-  let exported: Record<string, unknown>;
-  try {
-    exported = await importModule<Record<string, unknown>>(pathToFileURL(path).href);
-  } catch (error) {
-    throw new ServerError('ERR_HTTP_APP', { path, why: 'it cannot be loaded' }, { cause: error });
-  }
-  if (ownListen.encrypts) throw encryptsItself(path);
+export async function loadApp(path: string, ownListen: OwnListen): Promise<LoadedApps> {
+  const exported = await Promise.race([exportsOf(path), ownListen.refused]);
+  if (exported === undefined || ownListen.encrypts) throw encryptsItself(path);
   if (typeof exported['fetch'] === 'function') return { fetch: exported['fetch'] as FetchFunction };
   for (const name of names) {
-    const apps = await appsOf(await exported[name]);
+    const value = await exported[name];
+    if (isSecureServer(value)) throw encryptsItself(path);
+    const apps = await appsOf(value);
     if (apps !== undefined) return apps;
   }
   const listener = await ownListen.within(LISTEN_WAIT_MS);
@@ -37,9 +36,27 @@ export async function loadApp(path: string, ownListen: OwnListen): Promise<HttpA
   throw new ServerError('ERR_HTTP_APP', { path, why });
 }
 
+/** Where nothing is left that could end an `await` at the top of the app, the process would end without a word. */
+async function exportsOf(path: string): Promise<Record<string, unknown>> {
+  const stuck = deferred<never>();
+  const onIdle = (): void => {
+    const why = 'it is never loaded: an `await` at its top waits for what cannot come any more';
+    stuck.reject(new ServerError('ERR_HTTP_APP', { path, why }));
+  };
+  process.once('beforeExit', onIdle);
+  const loading = importModule<Record<string, unknown>>(pathToFileURL(path).href).catch((cause: unknown) => {
+    throw new ServerError('ERR_HTTP_APP', { path, why: 'it cannot be loaded' }, { cause });
+  });
+  try {
+    return await Promise.race([loading, stuck.promise]);
+  } finally {
+    process.removeListener('beforeExit', onIdle);
+  }
+}
+
 function encryptsItself(path: string): ServerError {
   const why =
-    'it lets a server of node:https, node:http2 or node:tls listen, and TLS is the work of tswoole here: let one of node:http listen with the same app, or export the app, and give the certificate to tswoole (--tls)';
+    'it lets a server of node:https, node:http2 or node:tls listen, or exports one, and TLS is the work of tswoole here: let one of node:http listen with the same app, or export the app, and give the certificate to tswoole (--tls)';
   return new ServerError('ERR_HTTP_APP', { path, why });
 }
 
@@ -52,7 +69,7 @@ export function exportsApp(exported: Readonly<Record<string, unknown>>): boolean
 }
 
 /** Recognises the known shapes of apps; undefined: none of them. */
-async function appsOf(value: unknown): Promise<HttpApps | undefined> {
+async function appsOf(value: unknown): Promise<LoadedApps | undefined> {
   if (value instanceof NodeHttpServer) return { listener: value };
   if (typeof value === 'function' && !has(value, 'fetch'))
     return ofFunction(value as object & { readonly length: number });
@@ -65,20 +82,22 @@ async function appsOf(value: unknown): Promise<HttpApps | undefined> {
 }
 
 /** Express and Connect are functions of (request, response, next). */
-function ofFunction(value: object & { readonly length: number }): HttpApps {
+function ofFunction(value: object & { readonly length: number }): LoadedApps {
   return value.length === 1 ? { fetch: value as FetchFunction } : { listener: value as RequestListener };
 }
 
-async function ofFastify(app: Record<'routing' | 'ready', (...args: unknown[]) => unknown>): Promise<HttpApps> {
+async function ofFastify(app: Record<'routing' | 'ready', (...args: unknown[]) => unknown>): Promise<LoadedApps> {
   await app.ready();
-  return { listener: (request, response) => void app.routing(request, response) };
+  const hasOwnTls = isSecureServer(Reflect.get(app, 'server'));
+  return { listener: (request, response) => void app.routing(request, response), ...(hasOwnTls ? { hasOwnTls } : {}) };
 }
 
-async function ofNest(app: Record<'getHttpAdapter' | 'init', (...args: unknown[]) => unknown>): Promise<HttpApps> {
+async function ofNest(app: Record<'getHttpAdapter' | 'init', (...args: unknown[]) => unknown>): Promise<LoadedApps> {
   await app.init();
   const adapter = app.getHttpAdapter();
   const listener = isObject(adapter) && has(adapter, 'getInstance') ? adapter.getInstance() : undefined;
-  return (await appsOf(listener)) ?? {};
+  const hasOwnTls = has(app, 'getHttpServer') && isSecureServer(app.getHttpServer());
+  return { ...(await appsOf(listener)), ...(hasOwnTls ? { hasOwnTls } : {}) };
 }
 
 function isObject(value: unknown): value is object {

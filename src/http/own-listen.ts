@@ -10,6 +10,7 @@ import type { AppAddress } from './app-address.js';
 
 export class OwnListen {
   readonly #called = deferred<Server | undefined>();
+  readonly #refused = deferred<void>();
   #encrypts = false;
 
   /** @param addressOfServer where clients connect; the app sees it as its own address */
@@ -23,6 +24,7 @@ export class OwnListen {
     });
     refuseTls(() => {
       this.#encrypts = true;
+      this.#refused.resolve();
       this.#called.resolve(undefined);
     });
   }
@@ -30,6 +32,11 @@ export class OwnListen {
   /** The app has let a server with TLS listen (https, http2, tls), which each worker would have to do for itself. It does not. */
   get encrypts(): boolean {
     return this.#encrypts;
+  }
+
+  /** Settles when it has. An app that waits at its top until that server listens is not loaded before, so never. */
+  get refused(): Promise<void> {
+    return this.#refused.promise;
   }
 
   /**
@@ -51,6 +58,7 @@ export function listenArguments(): {
 } {
   const called = deferred<AppAddress>();
   replaceListen((_, args) => called.resolve(addressOf(args)));
+  refuseTls(() => called.resolve({})); // a worker will report that
   return { called: called.promise, within: (ms) => within(called.promise, ms, true) };
 }
 

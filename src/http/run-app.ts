@@ -3,16 +3,20 @@
  * This file is the program of every process; only workers load the app, and before the start one process that
  * finds out where the app listens.
  */
+import { lookup } from 'node:dns/promises';
+import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { basename, extname } from 'node:path';
 import { ServerError } from '../errors/index.js';
 import { sendLastWords } from '../ipc/last-words.js';
 import { Region } from '../memory/region.js';
 import { optionsFromOutside } from '../options/index.js';
+import { isIP } from '../options/ip-address.js';
 import { inherited } from '../server/inherited.js';
 import { withoutRepetition } from '../server/told-error.js';
 import { setScriptPath } from '../util/script.js';
 import { type AppAddress, askApp, forgetAddress, isAsked, knownAddress } from './app-address.js';
+import type { BoundAddress } from './apps.js';
 import { HttpServer } from './http-server.js';
 import { loadApp } from './load-app.js';
 import { OwnListen } from './own-listen.js';
@@ -61,17 +65,29 @@ async function serve(): Promise<void> {
   const server = new HttpServer({
     name: basename(app, extname(app)),
     ...optionsFor(knownAddress() ?? (await addressOfApp())),
-    app: (at) => {
+    app: async (at) => {
+      const address = await boundAddress(at);
       forgetAddress();
       process.argv.splice(2, 1); // the app's arguments follow it
       Object.assign(process.env, { PORT: String(at.port), HOST: at.host, NODE_APP_INSTANCE: String(server.workerId) });
-      const family = at.host.includes(':') ? 'IPv6' : 'IPv4';
-      return loadApp(app, new OwnListen(() => ({ address: at.host, port: at.port, family })));
+      return loadApp(app, new OwnListen(() => ({ ...address })));
     },
   });
   await server.start();
   const { host } = server;
   process.stdout.write(`listening on ${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
+}
+
+/** As `address()` of Node has it, where a name is looked up as for binding. A name that is not known any more stays. */
+async function boundAddress({ host, port }: BoundAddress): Promise<AddressInfo> {
+  const address =
+    isIP(host) === 0
+      ? await lookup(host).then(
+          ({ address }) => address,
+          () => host,
+        )
+      : host;
+  return { address, family: isIP(address) === 6 ? 'IPv6' : 'IPv4', port };
 }
 
 /** Loading the app again costs as much as a worker, so it is loaded only for values that are given nowhere else. */

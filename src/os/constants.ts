@@ -47,6 +47,7 @@ export const SHUT_WR = 1;
 export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = pick(1030, 67);
 export const FD_CLOEXEC = 1;
 export const O_NONBLOCK = pick(0x800, 4);
 

@@ -334,6 +334,11 @@ export function closeDescriptor(descriptor: number): void {
   libc.close(descriptor);
 }
 
+/** @returns another descriptor of the same socket, which children do not get; −1: there is none left */
+export function copyDescriptor(descriptor: number): number {
+  return libc.fcntl(descriptor, C.F_DUPFD_CLOEXEC, 0);
+}
+
 const lingerZero = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
 
 /** Closes with RST: unsent bytes are dropped, and the peer sees the reset. */

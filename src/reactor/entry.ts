@@ -55,7 +55,7 @@ async function run(): Promise<void> {
       });
       return poller;
     },
-    onRefused: (sessionId, code, message) => refusals.add(sessionId, code, message),
+    onRefused: (sessionId, code, message, client) => refusals.add(sessionId, code, message, client),
     onOverload: (overload) => send({ type: 'overload', overload }),
     onBrokenSender: (worker) => send({ type: 'brokenSender', worker }),
     accessLog,

@@ -12,13 +12,15 @@ export class Refusals {
     this.#notify = notify;
   }
 
-  add(sessionId: number, code: number, message: string): void {
+  /** @param client its address and port, where it was no connection yet */
+  add(sessionId: number, code: number, message: string, client?: string): void {
     const now = performance.now();
     if (now - this.#sentAt < PAUSE_MS) {
       this.#others++;
       return;
     }
-    this.#notify({ sessionId, code, message, others: this.#others });
+    const known = client === undefined ? {} : { client };
+    this.#notify({ sessionId, code, message, ...known, others: this.#others });
     this.#sentAt = now;
     this.#others = 0;
   }

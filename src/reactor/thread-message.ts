@@ -1,5 +1,6 @@
 /** Messages between the main thread and a reactor thread. Rare: packets and replies travel in shared memory. */
 import type { Overload } from '../ipc/overload.js';
+import type { RefusedClient } from '../ipc/refused-client.js';
 import type { PollerName } from '../os/create-poller.js';
 import type { DoorbellDescriptors } from '../os/doorbell.js';
 import type { ReactorOptions } from './context.js';
@@ -47,7 +48,7 @@ export type FromReactor =
    * Clients were disconnected because of what they sent: the first one, and the number of others since the last
    * message.
    */
-  | { type: 'refused'; sessionId: number; code: number; message: string; others: number }
+  | ({ type: 'refused' } & RefusedClient)
   | { type: 'overload'; overload: Overload }
   | { type: 'notRenewed'; why: string }
   | { type: 'tlsFellBack'; why: string }

@@ -62,7 +62,7 @@ export interface ReactorParts {
   readonly accessLog?: AccessLog | undefined;
   createPoller(handler: PollerHandler): Poller;
   /** A client was disconnected because of what it sent. */
-  onRefused(sessionId: number, code: number, message: string): void;
+  onRefused(sessionId: number, code: number, message: string, client?: string): void;
   /** It reads no client, because the server holds more than `maxBufferedBytes`, or reads on. */
   onOverload(overload: Overload): void;
   /** A sender wrote a frame that cannot be read. */

@@ -25,6 +25,7 @@ import { Messaging } from '../messaging/messaging.js';
 import { PeerLoop } from '../messaging/peer-loop.js';
 import { Purpose } from '../messaging/record.js';
 import { packRunning, takeFlags } from '../options/index.js';
+import { TLS_ENGINE_VARIABLE, TLS_ENGINES, tlsEngineOf } from '../options/tls-engine.js';
 import { createPoller } from '../os/create-poller.js';
 import { checkIsolation, settleIn, startedIn } from '../os/isolation.js';
 import { loadDispatch } from '../reactor/dispatch/custom.js';
@@ -120,6 +121,7 @@ async function bringUp(context: StartContext): Promise<void> {
   settleIn(options);
   context.openLog();
   warnOfUnused(context);
+  warnOfTlsEngine(context);
   const isOneProcess = isAlone(options, context.userProcesses.length);
   const assembled = isOneProcess ? assembleAlone(context) : await assemble(context);
   const { master, runtime } = assembled;
@@ -169,6 +171,15 @@ async function bringUp(context: StartContext): Promise<void> {
   if (cluster !== null && cluster.why !== '') leaveNotice(`It serves alone, and tries again to join: ${cluster.why}`);
   reportToStarter(listening);
   log.info('the server is up', { listening: listening.join(', ') });
+}
+
+/** @param engine of the environment */
+function warnOfTlsEngine(context: StartContext, engine = process.env[TLS_ENGINE_VARIABLE]): void {
+  if (tlsEngineOf(engine) !== undefined || listensOf(context).every(({ tls }) => tls === null)) return;
+  const values = TLS_ENGINES.join(', ');
+  context.log.warn(`${TLS_ENGINE_VARIABLE} names no engine for TLS, and has no effect: its values are ${values}`, {
+    engine,
+  });
 }
 
 /** Options that were given and mean nothing beside another one, and that other start with the same script may need. */

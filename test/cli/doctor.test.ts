@@ -22,6 +22,7 @@ const healthy: Machine = {
   createSharedMemory: () => {},
   hasIoUring: () => true,
   opensslFault: () => '',
+  tlsEngine: undefined,
   packageVersion: () => undefined,
 };
 const machine = (files: Files, more: Partial<Machine> = {}): Machine => ({
@@ -225,6 +226,17 @@ describe('what the server uses', () => {
       'note',
       expect.stringContaining('no SSL_new'),
     ]);
+  });
+
+  it.each([
+    ['node', '', 'note', /^by node:tls, as TSWOOLE_TLS_ENGINE=node says/],
+    ['openssl', '', 'ok', /^Node's OpenSSL is called directly/],
+    ['', '', 'ok', /^Node's OpenSSL is called directly/],
+    ['native', '', 'note', /^TSWOOLE_TLS_ENGINE=native names no engine: Node's OpenSSL is .*values are openssl, node/],
+    ['native', 'no SSL_new', 'note', /names no engine: node:tls serves \(no SSL_new\)/],
+  ])('the engine of TLS that the environment names (%s) is told, OpenSSL: %s', (tlsEngine, why, level, text) => {
+    const found = look(openssl, {}, { tlsEngine, opensslFault: () => why });
+    expect(found).toEqual([level, expect.stringMatching(text)]);
   });
 
   it('the C library must be there, and without it nothing is said of what needs it', () => {

@@ -128,6 +128,19 @@ describe('tswoole init with an app that speaks TLS itself, which tswoole does no
   });
 
   it.each([
+    ['fastify', 'const app = Fastify({ https: { cert, key } });', 'https'],
+    ['fastify', 'const app = Fastify({ http2: true });', 'http2'],
+    ['@nestjs/core', 'NestFactory.create(AppModule, { httpsOptions });', 'https'],
+    ['fastify', 'const app = Fastify({ https: null, http2: false });', ''],
+    ['fastify', '// Fastify({ https: { cert, key } })', ''],
+    ['express', 'const urls = { https: { port: 443 } };', ''],
+  ])('knows what %s makes by its options: %s', (dependency, source, module) => {
+    put('package.json', JSON.stringify({ dependencies: { [dependency]: '*' } }));
+    const { warned } = said(source);
+    expect(warned).toMatch(module === '' ? /^$/ : new RegExp(`seems to make a server of node:${module};`));
+  });
+
+  it.each([
     "import http from 'http';\nimport https from 'https';\nhttps.get(url); http.createServer(app).listen(80);",
     "import { createServer } from 'node:http';\nimport { Agent } from 'node:https';\ncreateServer(app).listen(80);",
     "// import https from 'https'; https.createServer({})\nimport http from 'http'; http.createServer(app).listen(80);",

@@ -2,12 +2,14 @@ import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import type { HttpApps } from '../../src/http/apps.js';
 import { assembleHttp } from '../../src/http/assemble.js';
+import { type LoadedApps, OWN_TLS } from '../../src/http/own-tls.js';
 import { Event, Request, RequestBit } from '../../src/ipc/frame.js';
 import { firstWordOf, secondWordOf } from '../../src/ipc/frames/http.js';
 import { resolveOptions, type ServerOptions } from '../../src/options/index.js';
 import { AF_INET } from '../../src/os/constants.js';
 import type { StartContext } from '../../src/server/context.js';
 import { ListenPort } from '../../src/server/listen-port.js';
+import { certificateFor } from '../helpers/certificates.js';
 import { ServiceWorld } from '../worker/world.js';
 
 type Callback = NonNullable<StartContext['events']['request']>;
@@ -153,6 +155,22 @@ describe('a request is answered', () => {
     for (let i = 0; i < 3; i++) expect(await ask()).toContain('server');
   });
 });
+
+it.each([
+  ['plain, with a certificate of its own', true, {}, true],
+  ['plain', false, {}, false],
+  ['encrypted, with a certificate of its own', true, { tls: certificateFor('main.test') }, false],
+] as const)(
+  'an app that is served %s: and the log warns where that is wrong',
+  async (_, hasOwnTls, options, isWarned) => {
+    const app = async (): Promise<LoadedApps> => ({
+      fetch: () => new Response(''),
+      ...(hasOwnTls ? { hasOwnTls } : {}),
+    });
+    const { world } = await worker({ apps: { app }, options });
+    expect(world.lines.some((line) => line.includes(OWN_TLS))).toBe(isWarned);
+  },
+);
 
 it('what is loaded must be an app', async () => {
   const app = async () => ({ fetch: 1 }) as never;

@@ -23,7 +23,8 @@ afterAll(() => {
   NetServer.prototype.listen = listenOfNet;
 });
 
-const nobodyListens = { encrypts: false, within: async () => undefined } as unknown as OwnListen;
+const refused = new Promise<void>(() => {});
+const nobodyListens = { encrypts: false, refused, within: async () => undefined } as unknown as OwnListen;
 
 function load(script: string, ownListen = nobodyListens) {
   const path = join(folder, `app-${files++}.mjs`);
@@ -81,6 +82,28 @@ describe('an app that exports', () => {
     expect(await load(nest(''))).toEqual({});
   });
 
+  it.each([
+    ['Fastify', 'export const fastify = { ready: async () => {}, routing: (a, b) => {}, server: createServer({}) };'],
+    [
+      'Nest',
+      `export default { init: async () => {}, getHttpServer: () => createServer({}),
+      getHttpAdapter: () => ({ getInstance: () => (a, b) => {} }) };`,
+    ],
+  ])('an app of %s is known by its server where it has a certificate of its own', async (_, script) => {
+    const { hasOwnTls } = await load(`import { createServer } from 'node:https';\n${script}`);
+    expect(hasOwnTls).toBe(true);
+    expect(await load(`import { createServer } from 'node:http';\n${script}`)).not.toHaveProperty('hasOwnTls');
+  });
+
+  it.each([
+    ['https', 'createServer({})'],
+    ['http2', 'createSecureServer({})'],
+    ['tls', 'createServer({})'],
+  ])('a server of %s is refused with what to do', async (module, made) => {
+    const refusal = load(`import * as module from 'node:${module}'; export default module.${made};`);
+    await expect(refusal).rejects.toMatchObject({ code: 'ERR_HTTP_APP', message: expect.stringContaining('(--tls)') });
+  });
+
   it('more than one is the likeliest', async () => {
     const names = ['listener', 'fastify', 'api', 'application', 'server', 'handler', 'app', 'default'];
     const exported = names.map((name) => `  ${name}: `).reverse();
@@ -106,7 +129,7 @@ describe('an app that exports', () => {
     const server = new Server();
     const asked: number[] = [];
     const within = async (ms: number) => asked.push(ms) && server;
-    expect(await load('', { within } as unknown as OwnListen)).toEqual({ listener: server });
+    expect(await load('', { refused, within } as unknown as OwnListen)).toEqual({ listener: server });
     expect(asked).toEqual([5000]);
   });
 });
@@ -160,11 +183,23 @@ describe('an app that listens by itself', () => {
       'https, later',
       `import { createServer } from 'node:https'; setTimeout(() => createServer({}, app).listen(0), 20);`,
     ],
+    [
+      'https, and waits until it listens',
+      `import { createServer } from 'node:https';
+      await new Promise((up) => createServer({}, app).listen(0, up));`,
+    ],
   ])('and encrypts, by a server of %s, is told that TLS is not its work', async (_, script) => {
     const own = new OwnListen(() => ({ address: '', port: 1, family: 'IPv4' }));
     const error = await load(`const app = (a, b) => {};\n${script}`, own).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'ERR_HTTP_APP', message: expect.stringContaining('(--tls)') });
     expect(own.encrypts).toBe(true);
+  });
+
+  it('and waits at its top for what cannot come any more, is told so', async () => {
+    const loading = load('await new Promise(() => {});').catch((reason: unknown) => reason);
+    process.emit('beforeExit', 0);
+    expect(await loading).toMatchObject({ code: 'ERR_HTTP_APP', message: expect.stringContaining('never loaded') });
+    expect(process.listenerCount('beforeExit')).toBe(0);
   });
 
   it('may let servers of other protocols listen', async () => {

@@ -1,5 +1,6 @@
 // `tswoole start APP --http`: apps that were not written for tswoole.
-import { symlinkSync, writeFileSync } from 'node:fs';
+import { lookup } from 'node:dns/promises';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,6 +38,8 @@ async function freePort(): Promise<number> {
 }
 
 const HTTP = `import { createServer } from 'node:http';\n`;
+const HTTPS = `import { createServer } from 'node:https';
+await new Promise((up) => createServer({}).listen(0, '127.0.0.1', up));\n`;
 const TELLS = `const tells = (request, response) => response.end(JSON.stringify({ port: process.env.PORT, host: process.env.HOST }));\n`;
 
 describe('the server listens where the app says:', () => {
@@ -102,6 +105,17 @@ describe('the server listens where the app says:', () => {
     expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(200);
   });
 
+  it('and a server that is given a name finds the address that was bound by it, as in Node', async () => {
+    const source = `${HTTP}const server = createServer((_, response) => response.end(JSON.stringify(server.address())));
+      server.listen(${await freePort()}, 'localhost');`;
+    const line = lineWith(source);
+    const at = await start(line);
+    expect(await (await fetch(`http://${at}/`)).json()).toEqual({
+      ...(await lookup('localhost').then(({ address, family }) => ({ address, family: `IPv${family}` }))),
+      port: Number(at.split(':').at(-1)),
+    });
+  });
+
   it('but flags win, PORT too; what they leave open is as the app says', async () => {
     const [own, given, third] = [await freePort(), await freePort(), await freePort()];
     const line = lineWith(`${HTTP}${TELLS}createServer(tells).listen(${own}, '127.0.0.2');`);
@@ -118,6 +132,22 @@ describe('the server listens where the app says:', () => {
     const { code, stderr } = await line.run('start', 'app.js', '--http', '--daemon');
     expect(stderr).toMatch(/lost-package/);
     expect(code).toBe(1);
+    expect(line.tree()).toEqual([]);
+  });
+
+  it.each([
+    ['process', 'a server of https', HTTPS, /TLS is the work of tswoole here/g],
+    ['base', 'a server of https', HTTPS, /TLS is the work of tswoole here/g],
+    ['process', 'nothing', 'await new Promise(() => {});', /an `await` at its top/g],
+    ['base', 'nothing', 'await new Promise(() => {});', /an `await` at its top/g],
+  ])('an app that waits at its top in mode %s for %s is refused with the reason', async (mode, _, source, reason) => {
+    const line = lineWith(source);
+    const words = ['start', 'app.js', '--http', '--mode', mode, '--workers', '1'];
+    const { code, stderr } = await line.run(...words);
+    expect([code, stderr.match(reason)?.length], stderr).toEqual([1, 1]);
+    const daemon = await line.run(...words, '--daemon', '--log-file', 'app.log');
+    expect([daemon.code, daemon.stderr.match(reason)?.length], daemon.stderr).toEqual([1, 1]);
+    expect(readFileSync(join(line.folder, 'app.log'), 'utf8')).toMatch(reason);
     expect(line.tree()).toEqual([]);
   });
 });

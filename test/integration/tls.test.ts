@@ -7,6 +7,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { certificateFor, clientCertificate, copyOf, overwrite, pipeNamed } from '../helpers/certificates.js';
+import { descriptorCount } from '../helpers/proc.js';
 import { endServers, IS_BASE, itOnce, poll, spawnServer, startServer } from '../helpers/server-process.js';
 import { Since, sharedServers } from '../helpers/shared-servers.js';
 
@@ -219,12 +220,48 @@ describe('a client that does not shake hands', () => {
     for (const socket of bad) socket.once('connect', () => speak(socket));
     await Promise.all(bad.map(ended));
     await server.waitFor('the log says so', () => server.stderr.includes('TLS_HANDSHAKE'));
+    expect(server.stderr).toMatch(/\bclient\W+127\.0\.0\.1:\d+\b/);
+    expect(server.stderr).not.toMatch(/\bfd\W+0\b/);
     expect(await good.ask('echo a')).toBe('a');
     await poll('only one is counted', async () => JSON.parse(await good.ask('stats')).connectionNum === 1);
     expect(server.events('close')).toEqual([]);
     expect(server.stderr.split('\n').length).toBeLessThan(6);
     await good.close();
   });
+});
+
+describe.each(['openssl', 'node'])('a client that is refused while it is sending, by the engine %s', (engine) => {
+  /** More than a reactor has read when it refuses. */
+  const early = Buffer.alloc(4_000_000, 'x');
+
+  it('learns why by the alert each time, and no descriptor of it stays', async () => {
+    const tls = { ...main, requestCert: true, ca: issuer.cert };
+    const options = { workerNum: 1, reactorNum: 1, tls };
+    const server = await startServer('commands.js', { options, env: { TSWOOLE_TLS_ENGINE: engine } });
+    /** It reads nothing until all of it has gone, as a client does that first sends its request. */
+    const refuse = async (): Promise<readonly unknown[]> => {
+      const client = connect({ port: server.port, host: '127.0.0.1', rejectUnauthorized: false });
+      const errors: (string | undefined)[] = [];
+      client.on('error', ({ code }: NodeJS.ErrnoException) => errors.push(code));
+      await once(client, 'secureConnect');
+      client.pause();
+      await new Promise((sent) => client.write(early, sent));
+      client.resume();
+      await ended(client);
+      return errors;
+    };
+    const first = await refuse();
+    const before = descriptorCount(server.masterPid); // with those that Node opens for the first one
+    const reasons = [first, ...(await Promise.all(Array.from({ length: 20 }, refuse)))].flat();
+    expect(reasons).toEqual(Array.from({ length: 21 }, () => 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'));
+    await poll('all are closed', () => descriptorCount(server.masterPid) <= before);
+  });
+});
+
+it('an engine that is unknown is told of at the start, with the known ones', async () => {
+  const options = { workerNum: 1, reactorNum: 1, tls: main };
+  const server = await startServer('commands.js', { options, env: { TSWOOLE_TLS_ENGINE: 'boring' } });
+  expect(server.stderr.match(/TSWOOLE_TLS_ENGINE names no engine .*openssl, node.*boring/g)).toHaveLength(1);
 });
 
 describe('certificates', () => {

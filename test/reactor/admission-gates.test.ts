@@ -159,6 +159,7 @@ gateConformance('Node handshake', () => {
   if (loaded === undefined) throw new Error('it speaks plain');
   const gate = new NodeHandshakeGate({
     ...{ loaded, transport: new NodeTlsTransport() },
+    ...{ poller: noPoller, newToken: () => 1 },
     abandon() {},
     refuse: (arrival, why) => void refused.push([arrival, why]),
   });

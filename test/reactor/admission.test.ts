@@ -5,7 +5,7 @@ import type { LoadedTls } from '../../src/listen/tls-material.js';
 import { ReactorCounter, WorkerField } from '../../src/memory/boards.js';
 import { SlotFlag } from '../../src/memory/connection-table.js';
 import type { TlsInfo } from '../../src/memory/tls-records.js';
-import { AF_INET, AF_UNIX } from '../../src/os/constants.js';
+import { AF_INET, AF_INET6, AF_UNIX } from '../../src/os/constants.js';
 import * as socket from '../../src/os/socket.js';
 import { Admission } from '../../src/reactor/admission/admission.js';
 import type { Admit, Entrant } from '../../src/reactor/admission/gate.js';
@@ -238,7 +238,9 @@ describe('a client behind a load balancer', () => {
     const before = world.board.connections(0);
     come(2_000_003);
     expect([connections().length, counted(second), world.board.connections(0)]).toEqual([2, 2, before]);
-    expect(refused).toEqual([[0, CloseCode.PROXY_HEADER, expect.stringContaining('maxConnectionsPerIp')]]);
+    expect(refused).toEqual([
+      [0, CloseCode.PROXY_HEADER, expect.stringContaining('maxConnectionsPerIp'), '192.0.2.7:4711'],
+    ]);
     expect(calls).toEqual([['closeDescriptor', 2_000_003]]);
     come(2_000_004, AF_UNIX); // has no address
     expect(connections()).toHaveLength(3);
@@ -248,7 +250,7 @@ describe('a client behind a load balancer', () => {
     const { world, refused, arrive } = proxied();
     const arrival = arrive();
     gates.header.parts?.refuse(arrival, 'no header');
-    expect(refused).toEqual([[0, CloseCode.PROXY_HEADER, 'no header']]);
+    expect(refused).toEqual([[0, CloseCode.PROXY_HEADER, 'no header', '10.0.0.1:4711']]);
     expect(world.board.connections(0)).toBe(0);
     expect(calls).toEqual([['closeDescriptor', 2_000_000]]);
   });
@@ -312,9 +314,19 @@ describe('a client of an encrypted port', () => {
   it('is turned away by its gate, and not counted any more', () => {
     const { world, refused, arrival } = shaken();
     gates.handshake.parts?.refuse(arrival, 'it is no TLS');
-    expect(refused).toEqual([[0, CloseCode.TLS_HANDSHAKE, 'it is no TLS']]);
+    expect(refused).toEqual([[0, CloseCode.TLS_HANDSHAKE, 'it is no TLS', '10.0.0.1:4711']]);
     expect(world.board.connections(0)).toBe(0);
     expect(calls).toEqual([]); // the gate has closed it
+  });
+
+  it.each([
+    ['one of IPv6', AF_INET6, '20010db8000000000000000000000001', '[2001:db8::1]:4711'],
+    ['one of IPv4 on a port of both', AF_INET6, '00000000000000000000ffff0a000001', '10.0.0.1:4711'],
+    ['that of a unix socket, which has none', AF_UNIX, '', undefined],
+  ])('is told of by its address: %s', (_, family, hex, client) => {
+    const { refused, arrival } = shaken();
+    gates.handshake.parts?.refuse({ ...arrival, family, address: Buffer.from(hex, 'hex') }, 'it is no TLS');
+    expect(refused).toEqual([[0, CloseCode.TLS_HANDSHAKE, 'it is no TLS', client]]);
   });
 
   it.each([true, false])('frees its session where it is let in no more; its descriptor is ours: %s', (isWatched) => {

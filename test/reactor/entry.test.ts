@@ -11,7 +11,7 @@ const thread = vi.hoisted(() => ({
   parts: {} as {
     strategy: unknown;
     createPoller(handler: unknown): unknown;
-    onRefused(sessionId: number, code: number, message: string): void;
+    onRefused(sessionId: number, code: number, message: string, client?: string): void;
     onOverload(overload: Overload): void;
     onBrokenSender(worker: number): void;
   },
@@ -160,7 +160,7 @@ describe('a reactor thread', () => {
   it('reports clients it has refused, pauses, senders that are broken, and certificates that are no good', async () => {
     const readsOn: Overload = { state: 'reads on', reactor: 1, pausedMs: 5, heldBytes: 7, mostBytes: 9 };
     await begin();
-    thread.parts.onRefused(7, 4, 'why');
+    thread.parts.onRefused(7, 4, 'why', '10.0.0.1:4711');
     thread.parts.onOverload(readsOn);
     thread.parts.onBrokenSender(2);
     for (const thrown of [new Error('no key'), 'odd']) {
@@ -170,7 +170,7 @@ describe('a reactor thread', () => {
       tell({ type: 'renewTls' });
     }
     expect(port.sent.slice(1)).toEqual([
-      { type: 'refused', sessionId: 7, code: 4, message: 'why', others: 0 },
+      { type: 'refused', sessionId: 7, code: 4, message: 'why', client: '10.0.0.1:4711', others: 0 },
       { type: 'overload', overload: readsOn },
       { type: 'brokenSender', worker: 2 },
       { type: 'notRenewed', why: 'no key' },

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Arrival } from '../../src/ipc/arrival.js';
@@ -9,10 +9,12 @@ import { createPoller } from '../../src/os/create-poller.js';
 import { addressOf, allocateStable } from '../../src/os/libc.js';
 import { accept, bindTcp, closeDescriptor, listen, localAddress, receive } from '../../src/os/socket.js';
 import type { Entrant } from '../../src/reactor/admission/gate.js';
+import { MOST_LINGERING } from '../../src/reactor/admission/lingering.js';
 import { OpensslHandshakeGate } from '../../src/reactor/admission/openssl-handshake.js';
 import { TlsContexts } from '../../src/reactor/transport/openssl/tls-contexts.js';
 import { OpensslTransport } from '../../src/reactor/transport/openssl.js';
 import { certificateFor } from '../helpers/certificates.js';
+import { openDescriptors } from '../helpers/leaks.js';
 import { poll } from '../helpers/server-process.js';
 import { loaded } from '../helpers/tls-echo-server.js';
 
@@ -105,6 +107,49 @@ describe('the gate of handshakes by OpenSSL', () => {
     const late = 'it has not shaken hands within 300 ms';
     expect([...refused].sort()).toEqual(['http request', 'it ended in the handshake', late, late]);
     expect([entered.length, gate.waiting]).toEqual([0, 0]);
+  });
+
+  describe('keeps clients that were refused by an alert until they end', () => {
+    const open = (): number => openDescriptors().length;
+    /** They never end their side. */
+    async function refuse(port: number, count: number): Promise<Socket[]> {
+      const clients = Array.from({ length: count }, () => connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true }));
+      undo.push(() => {
+        for (const client of clients) client.destroy();
+      });
+      for (const client of clients) {
+        client.on('error', () => {}).resume();
+        client.write('GET / HTTP/1.1\r\n\r\n');
+      }
+      await Promise.all(clients.map((client) => once(client, 'end')));
+      return clients;
+    }
+
+    it('of which it keeps none when it is cleared', async () => {
+      const { gate, refused, port } = world(10_000);
+      const before = open();
+      await refuse(port, 3);
+      expect([refused.length, gate.waiting, open() - before]).toEqual([3, 0, 6]);
+      gate.clear();
+      expect(open() - before).toBe(3); // the clients' own
+    });
+
+    it('but not for longer than a second', async () => {
+      const { port } = world(10_000);
+      const before = open();
+      await refuse(port, 3);
+      await poll('they are closed', () => open() - before === 3);
+    });
+
+    it('and not more of them than it may', async () => {
+      const { gate, refused, port } = world(10_000);
+      const before = open();
+      await refuse(port, MOST_LINGERING + 20);
+      expect(refused.length).toBe(MOST_LINGERING + 20);
+      expect(open() - before - refused.length).toBeLessThanOrEqual(MOST_LINGERING);
+      gate.clear();
+      expect(open() - before).toBe(refused.length);
+    });
   });
 
   it('looks for late clients only while some wait', async () => {

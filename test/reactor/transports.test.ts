@@ -12,7 +12,7 @@ import { PlainTransport } from '../../src/reactor/transport/plain.js';
 import type { Secured, Transport } from '../../src/reactor/transport/transport.js';
 import { certificateFor } from '../helpers/certificates.js';
 import { Loopback } from '../helpers/loopback.js';
-import { ReactorWorld } from '../helpers/reactor-world.js';
+import { noPoller, ReactorWorld } from '../helpers/reactor-world.js';
 import { poll } from '../helpers/server-process.js';
 import { transportConformance } from './transport.conformance.js';
 
@@ -34,6 +34,7 @@ transportConformance('plain', async () => {
 
 const gate = new NodeHandshakeGate({
   ...{ loaded: loadTls(tlsOptions()), transport: new NodeTlsTransport() },
+  ...{ poller: noPoller, newToken: () => 1 },
   abandon() {},
   refuse() {},
 });

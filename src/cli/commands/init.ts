@@ -108,11 +108,12 @@ function kindOf({ framework, http }: Project): string {
   return framework === '' ? 'an app' : `an app of ${framework}`;
 }
 
-/** `tswoole start` refuses such an app. */
+/** `tswoole start` refuses such an app, or warns where it exports itself. */
 function adviceOnTls(module: string, script: string, name: string): string {
   return (
-    `${script} seems to make a server of node:${module}; such an app is refused, as TLS and HTTP/2 are the work of tswoole. Let a server of ` +
-    `node:http listen with the same app, or export the app, and name the certificate in ${name} (tls): docs/tls.md.`
+    `${script} seems to make a server of node:${module}; such an app is refused, or served in plain HTTP where it exports itself, ` +
+    'as TLS and HTTP/2 are the work of tswoole. Let a server of node:http listen with the same app, or export the app, and ' +
+    `name the certificate in ${name} (tls): docs/tls.md.`
   );
 }
 

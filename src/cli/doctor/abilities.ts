@@ -1,4 +1,5 @@
 /** What the server would use, and does without where it is not there. */
+import { TLS_ENGINE_VARIABLE, TLS_ENGINES, tlsEngineOf } from '../../options/tls-engine.js';
 import { fits, peers } from '../../util/peers.js';
 import { type Check, type Finding, fault, type Machine, note, ok } from './finding.js';
 
@@ -44,9 +45,20 @@ export const ioUring: Check = (machine) => {
   );
 };
 
-export const openssl: Check = ({ opensslFault, koffiFault }) => {
+/** By which TLS a port would be served, and where the environment says something, that it is by that. */
+export const openssl: Check = ({ opensslFault, koffiFault, tlsEngine }) => {
   if (koffiFault !== '') return undefined;
+  const engine = tlsEngineOf(tlsEngine);
+  const set = `${TLS_ENGINE_VARIABLE}=${tlsEngine}`;
+  if (engine === 'node')
+    return note('TLS', `by node:tls, as ${set} says`, 'It costs more CPU. Remove the variable, or set it to openssl.');
   const why = opensslFault();
+  if (engine === undefined)
+    return note(
+      'TLS',
+      `${set} names no engine: ${why === '' ? "Node's OpenSSL is called directly" : `node:tls serves (${why})`}`,
+      `Its values are ${TLS_ENGINES.join(', ')}.`,
+    );
   if (why === '') return ok('TLS', "Node's OpenSSL is called directly");
   return note(
     'TLS',

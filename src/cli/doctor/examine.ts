@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { resolveOptions } from '../../options/index.js';
+import { TLS_ENGINE_VARIABLE } from '../../options/tls-engine.js';
 import { calls, ioUring, nodeVersion, openssl, packagesOf, sharedMemory } from './abilities.js';
 import { cpuQuota, memoryLimit, outOfMemory } from './cgroup.js';
 import type { Finding, Machine } from './finding.js';
@@ -27,6 +28,7 @@ export async function thisMachine(script = 'index.js'): Promise<Machine> {
     cores: availableParallelism(),
     backlog: resolveOptions({}).backlog,
     ...(await abilities()),
+    tlsEngine: process.env[TLS_ENGINE_VARIABLE],
     packageVersion: (name) => packageVersion(resolve(script), name),
   };
 }

@@ -26,6 +26,8 @@ export interface Machine {
   hasIoUring(): boolean;
   /** Empty: Node's own OpenSSL can be called; else why not. */
   opensslFault(): string;
+  /** The value of `TSWOOLE_TLS_ENGINE`. */
+  readonly tlsEngine: string | undefined;
   /** The version of a package as the script finds it; undefined: it is not installed; '': its package.json is broken. */
   packageVersion(name: string): string | undefined;
 }

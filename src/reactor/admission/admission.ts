@@ -7,7 +7,8 @@ import { CloseCode, Event } from '../../ipc/frame.js';
 import { type LoadedTls, loadTls } from '../../listen/tls-material.js';
 import { ReactorCounter, WorkerField } from '../../memory/boards.js';
 import { SlotFlag } from '../../memory/connection-table.js';
-import { AF_UNIX } from '../../os/constants.js';
+import { formatIPv4, formatIPv6 } from '../../os/address.js';
+import { AF_INET, AF_UNIX } from '../../os/constants.js';
 import type { Poller } from '../../os/poller.js';
 import { closeDescriptor, setKeepAlive, setNoDelay } from '../../os/socket.js';
 import { Connection } from '../connection.js';
@@ -41,7 +42,8 @@ export interface AdmissionParts {
   readonly certificates: readonly (LoadedTls | undefined)[];
   /** See `listen/ticket-keys.ts`. */
   readonly ticketSecret: Buffer;
-  onRefused(sessionId: number, code: number, message: string): void;
+  /** @param client its address and port; undefined: a unix socket */
+  onRefused(sessionId: number, code: number, message: string, client?: string): void;
 }
 
 interface PortGates {
@@ -154,7 +156,12 @@ export class Admission {
     const limit = options.maxConnectionsPerIp;
     const isCounted = limit > 0 && family !== AF_UNIX;
     if (isCounted && addresses.add(address, 0, 1) > limit) {
-      onRefused(0, CloseCode.PROXY_HEADER, 'the client behind it has maxConnectionsPerIp connections');
+      onRefused(
+        0,
+        CloseCode.PROXY_HEADER,
+        'the client behind it has maxConnectionsPerIp connections',
+        nameOf(entrant.arrival),
+      );
       this.#letGo(descriptor);
       return this.#uncount(entrant.arrival);
     }
@@ -267,9 +274,9 @@ export class Admission {
     return new ProxyHeaderGate({
       ...{ context, poller, trusted },
       newToken: () => this.#newToken(),
-      refuse: ({ descriptor }, why) => {
-        onRefused(0, CloseCode.PROXY_HEADER, why);
-        closeDescriptor(descriptor);
+      refuse: (arrival, why) => {
+        onRefused(0, CloseCode.PROXY_HEADER, why, nameOf(arrival));
+        closeDescriptor(arrival.descriptor);
         context.board.addConnections(context.id, -1);
         context.board.addOccupied(context.id, -1);
       },
@@ -286,7 +293,7 @@ export class Admission {
       load: () => loadTls(tls, ticketSecret),
       newToken: () => this.#newToken(),
       refuse: (arrival, why) => {
-        onRefused(0, CloseCode.TLS_HANDSHAKE, why);
+        onRefused(0, CloseCode.TLS_HANDSHAKE, why, nameOf(arrival));
         this.#uncount(arrival);
       },
     });
@@ -315,4 +322,11 @@ export class Admission {
     board.addConnections(id, -1);
     board.addOccupied(id, -1);
   }
+}
+
+/** As the log has it. */
+function nameOf({ family, address, remotePort }: Arrival): string | undefined {
+  if (family === AF_UNIX) return undefined;
+  const host = family === AF_INET ? formatIPv4(address, 0) : formatIPv6(address, 0);
+  return `${host.includes(':') ? `[${host}]` : host}:${remotePort}`;
 }

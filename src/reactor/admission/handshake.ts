@@ -5,6 +5,7 @@
 import type { Arrival } from '../../ipc/arrival.js';
 import type { LoadedTls } from '../../listen/tls-material.js';
 import type { ResolvedTls } from '../../options/tls.js';
+import { TLS_ENGINE_VARIABLE, tlsEngineOf } from '../../options/tls-engine.js';
 import { opensslIsUsable, opensslReason } from '../../os/openssl.js';
 import type { Poller } from '../../os/poller.js';
 import { NodeTlsTransport } from '../transport/node-tls.js';
@@ -13,9 +14,6 @@ import { OpensslTransport } from '../transport/openssl.js';
 import type { AdmissionGate } from './gate.js';
 import { NodeHandshakeGate } from './node-handshake.js';
 import { OpensslHandshakeGate } from './openssl-handshake.js';
-
-/** `node`: handshakes and encryption by Node's `tls`, as where OpenSSL cannot be called. */
-const ENGINE = 'TSWOOLE_TLS_ENGINE';
 
 export interface HandshakeGate extends AdmissionGate {
   /** Why Node's `tls` does the work although nobody has asked for it. Missing: it does not. */
@@ -33,27 +31,27 @@ export interface HandshakeParts {
   load(): LoadedTls;
   /** Not in use by another gate, and out of the range of slots and datagrams. */
   newToken(): number;
-  /** The gate has forgotten the client, and its descriptor is closed. */
+  /** The client waits no longer; its descriptor is closed, or will be without being counted. */
   refuse(arrival: Arrival, why: string): void;
 }
 
 /** @param loaded from `tls` */
 export function handshakeGate(loaded: LoadedTls, tls: ResolvedTls, parts: HandshakeParts): HandshakeGate {
-  const isNode = process.env[ENGINE] === 'node';
+  const isNode = tlsEngineOf(process.env[TLS_ENGINE_VARIABLE]) === 'node';
   const contexts = isNode ? '' : contextsOf(loaded);
   if (typeof contexts !== 'string') {
     const transport = new OpensslTransport(parts.poller);
     const { handshakeTimeoutMs } = tls;
     return new OpensslHandshakeGate({ ...parts, contexts, transport, handshakeTimeoutMs });
   }
-  const { poller, load, refuse } = parts;
+  const { poller, load, newToken, refuse } = parts;
   poller.leaveWaitingToNode?.();
   return new NodeHandshakeGate({
     ...(isNode ? {} : { fellBack: contexts }),
     loaded: load(), // contexts that OpenSSL was given are not to be given to a server of Node's
     transport: new NodeTlsTransport(),
     abandon: (descriptor) => poller.abandon(descriptor),
-    refuse,
+    ...{ poller, newToken, refuse },
   });
 }
 

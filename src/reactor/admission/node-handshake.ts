@@ -6,12 +6,14 @@ import { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Arrival } from '../../ipc/arrival.js';
 import type { LoadedTls } from '../../listen/tls-material.js';
+import { copyDescriptor } from '../../os/socket.js';
 import type { PendingRecord, Snapshot } from '../handoff/snapshot.js';
 import { TlsStream } from '../transport/tls-stream.js';
 import type { Transport } from '../transport/transport.js';
 import type { AdmissionGate, Admit, Entrant } from './gate.js';
+import { Lingering, type LingeringParts } from './lingering.js';
 
-export interface NodeHandshakeParts {
+export interface NodeHandshakeParts extends LingeringParts {
   readonly loaded: LoadedTls;
   /** See `HandshakeGate`. */
   readonly fellBack?: string;
@@ -19,7 +21,7 @@ export interface NodeHandshakeParts {
   readonly transport: Transport;
   /** The poller is to forget a descriptor: it is Node's from here on. */
   abandon(descriptor: number): void;
-  /** The descriptor is closed. */
+  /** The client waits no longer; its descriptor is closed, or a copy of it will be without being counted. */
   refuse(arrival: Arrival, why: string): void;
 }
 
@@ -35,11 +37,13 @@ const nothing = Buffer.alloc(0);
 export class NodeHandshakeGate implements AdmissionGate {
   readonly #parts: NodeHandshakeParts;
   readonly #pending = new Map<Socket, Pending>();
+  readonly #lingering: Lingering;
   readonly fellBack?: string;
   #server: Server;
 
   constructor(parts: NodeHandshakeParts) {
     this.#parts = parts;
+    this.#lingering = new Lingering(parts);
     if (parts.fellBack !== undefined) this.fellBack = parts.fellBack;
     this.#server = this.#createServer(parts.loaded);
   }
@@ -48,13 +52,13 @@ export class NodeHandshakeGate implements AdmissionGate {
     this.#server = this.#createServer(loaded);
   }
 
-  /** Node watches the descriptors itself. */
-  ready(): boolean {
-    return false;
+  /** Node watches the descriptors of those that wait itself. */
+  ready(token: number): boolean {
+    return this.#lingering.ready(token);
   }
 
-  owns(): boolean {
-    return false;
+  owns(token: number): boolean {
+    return this.#lingering.owns(token);
   }
 
   get waiting(): number {
@@ -78,6 +82,7 @@ export class NodeHandshakeGate implements AdmissionGate {
 
   clear(): void {
     for (const socket of [...this.#pending.keys()]) socket.destroy();
+    this.#lingering.clear();
   }
 
   #createServer({ options, sni }: LoadedTls): Server {
@@ -86,6 +91,7 @@ export class NodeHandshakeGate implements AdmissionGate {
     server.on('tlsClientError', (error, stream) => {
       const socket = socketOf(stream);
       this.#failed(socket, error);
+      this.#linger(socket);
       socket.destroy();
     });
     return server;
@@ -99,6 +105,14 @@ export class NodeHandshakeGate implements AdmissionGate {
     const { arrival, next } = pending;
     const secure = new TlsStream(stream, socket);
     next({ arrival, early: nothing, isWatched: false, secure, transport: this.#parts.transport });
+  }
+
+  /** Node closes its descriptor at once, so a copy keeps the client until it has read the alert. */
+  #linger(socket: Socket): void {
+    const pending = this.#pending.get(socket);
+    if (pending === undefined || !isOpen(socket)) return;
+    const copy = copyDescriptor(pending.arrival.descriptor);
+    if (copy >= 0) this.#lingering.add(copy, false);
   }
 
   #failed(socket: Socket, error: Error): void {
@@ -119,4 +133,9 @@ export class NodeHandshakeGate implements AdmissionGate {
 /** The plain socket below. Node has no public name for it; a test on every supported version guards this one. */
 function socketOf(stream: TLSSocket): Socket {
   return (stream as unknown as { _parent: Socket })._parent;
+}
+
+/** Its descriptor is still its own: once it is closed, the number may be another client's. */
+function isOpen(socket: Socket): boolean {
+  return ((socket as unknown as { _handle: { fd?: number } | null })._handle?.fd ?? -1) >= 0;
 }

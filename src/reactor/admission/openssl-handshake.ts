@@ -10,6 +10,7 @@ import { TlsContexts } from '../transport/openssl/tls-contexts.js';
 import { TlsSession } from '../transport/openssl/tls-session.js';
 import type { Transport } from '../transport/transport.js';
 import type { AdmissionGate, Admit, Entrant } from './gate.js';
+import { Lingering } from './lingering.js';
 
 export interface OpensslHandshakeParts {
   readonly contexts: TlsContexts;
@@ -20,7 +21,7 @@ export interface OpensslHandshakeParts {
   readonly poller: Poller;
   /** Not in use by another gate, and out of the range of slots and datagrams. */
   newToken(): number;
-  /** The gate has forgotten the client, and its descriptor is closed. */
+  /** The client waits no longer; its descriptor is closed, or will be without being counted. */
   refuse(arrival: Arrival, why: string): void;
 }
 
@@ -38,11 +39,13 @@ const nothing = Buffer.alloc(0);
 export class OpensslHandshakeGate implements AdmissionGate {
   readonly #parts: OpensslHandshakeParts;
   readonly #pending = new Map<number, Pending>();
+  readonly #lingering: Lingering;
   #contexts: TlsContexts;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: OpensslHandshakeParts) {
     this.#parts = parts;
+    this.#lingering = new Lingering(parts);
     this.#contexts = parts.contexts;
   }
 
@@ -71,12 +74,13 @@ export class OpensslHandshakeGate implements AdmissionGate {
   /** @returns false: the token is not one of this gate's */
   ready(token: number): boolean {
     const client = this.#pending.get(token);
-    if (client !== undefined) this.#shakeHands(client);
-    return client !== undefined;
+    if (client === undefined) return this.#lingering.ready(token);
+    this.#shakeHands(client);
+    return true;
   }
 
   owns(token: number): boolean {
-    return this.#pending.has(token);
+    return this.#pending.has(token) || this.#lingering.owns(token);
   }
 
   /** None: half a handshake cannot go over to another process. */
@@ -86,6 +90,7 @@ export class OpensslHandshakeGate implements AdmissionGate {
 
   clear(): void {
     for (const client of [...this.#pending.values()]) this.#refuse(client, 'the server shuts down');
+    this.#lingering.clear();
   }
 
   #shakeHands(client: Pending): void {
@@ -93,9 +98,18 @@ export class OpensslHandshakeGate implements AdmissionGate {
     const result = session.handshake();
     if (result === 'wants-read') return this.#parts.poller.rearm(arrival.descriptor, READABLE);
     if (result === 'wants-write') return this.#parts.poller.rearm(arrival.descriptor, WRITABLE);
-    if (result !== 'done') return this.#refuse(client, result.failed);
+    if (result !== 'done') return this.#refuseTold(client, result.failed);
     this.#forget(client);
     next({ arrival, early: nothing, isWatched: true, secure: session, transport: this.#parts.transport });
+  }
+
+  /** It was sent an alert, if there is one for it. */
+  #refuseTold(client: Pending, why: string): void {
+    const { arrival, session } = client;
+    this.#forget(client);
+    session.free();
+    this.#lingering.add(arrival.descriptor, true);
+    this.#parts.refuse(arrival, why);
   }
 
   #refuse(client: Pending, why: string): void {
