@@ -117,10 +117,11 @@ export class Http2Bridge {
     const { stream } = held;
     this.#log(host, held, headers, raw);
     const head = readHead(raw, this.#parts.options);
-    if ('status' in head) return refuse(stream, head);
+    const { bodyLimit } = this.#parts.options;
+    if ('status' in head) return refuse(stream, head, bodyLimit);
     const { expect } = headers;
     if (expect !== undefined && !isContinue(expect) && this.#parts.takesExpectations !== true)
-      return refuse(stream, OTHER);
+      return refuse(stream, OTHER, bodyLimit);
     const exchange = new Http2Exchange(host, held, stream, head);
     this.#whenRoom(held, () => this.#serveExchange(exchange));
   }
@@ -157,7 +158,7 @@ export class Http2Bridge {
 
   #refuse(stream: ServerHttp2Stream, refusal: Refusal): void {
     this.#parts.record.countRefused();
-    refuse(stream, refusal);
+    refuse(stream, refusal, this.#parts.options.bodyLimit);
   }
 
   #serveExchange(exchange: Http2Exchange): void {

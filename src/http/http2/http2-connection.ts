@@ -106,10 +106,10 @@ export class Http2Connection {
     this.#events.stream(held, headers, raw);
   }
 
-  #streamClosed(stream: ServerHttp2Stream, { isReset }: HeldStream): void {
+  #streamClosed(stream: ServerHttp2Stream, { isReset, isAnswered }: HeldStream): void {
     this.#streams--;
     // By the client itself, or because of its bytes; other faults of the server are few.
-    if (stream.rstCode !== NGHTTP2_NO_ERROR && !isReset) this.#wasReset();
+    if (stream.rstCode !== NGHTTP2_NO_ERROR && !isReset && !isAnswered) this.#wasReset();
     if (this.#streams > 0 || this.#session.destroyed) return;
     if (this.#session.closed) this.#linger();
     else this.#expectStream(this.#limits.keepAliveTimeoutMs);
