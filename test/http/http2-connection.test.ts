@@ -195,6 +195,23 @@ describe('the limits of HTTP/2', () => {
     expect(underWay.size).toBe(0);
   });
 
+  test.each<[string, number, Record<string, string>, Buffer | undefined]>([
+    ['a body that says it is too large', 413, { 'content-length': '11' }, Buffer.alloc(11)],
+    ['a body that turns out too large', 413, {}, Buffer.alloc(11)],
+    ['another expectation', 417, { expect: 'more' }, undefined],
+    ['an unknown method', 501, { ':method': 'BREW' }, undefined],
+    ['a request whose handler does not answer', 503, {}, undefined],
+  ])('count what is refused: %s, %d', async (_what, status, fields, body) => {
+    let refused = 0;
+    const { client } = world({
+      options: { bodyLimit: 10, requestTimeoutMs: 100 },
+      record: { countRefused: () => void refused++, countReset: () => {}, held: () => {} },
+      serve: (exchange) => void bodyOf(exchange).catch(() => {}),
+    });
+    const answer = await fetched(client, { ':method': 'POST', ...fields }, body);
+    expect([answer.status, refused]).toEqual([status, 1]);
+  });
+
   test('take no more than 128 streams at once', async () => {
     const { client } = world({});
     await once(client, 'remoteSettings');

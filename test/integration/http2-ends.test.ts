@@ -16,7 +16,7 @@ afterEach(endServers);
 
 const shared = sharedServers();
 const startShared = (app: string): Promise<ServerProcess> => shared('answers-http2.js', { env: { APP: app } });
-const start = (app: string, options: object = {}): Promise<ServerProcess> =>
+const start = (app: string, options: Record<string, unknown> = {}): Promise<ServerProcess> =>
   startServer('answers-http2.js', { env: { APP: app }, options });
 
 describe('an answer that comes before the body', () => {

@@ -118,6 +118,7 @@ export class Http2Bridge {
       readsNobody: () => this.#parts.readsNobody?.() === true,
       forwarded: (sent) => this.#parts.forwarded?.(sent),
       answered: (status) => this.#parts.answered(status),
+      refused: () => this.#parts.record.countRefused(),
       ended: (request) => {
         this.#exchanges.delete(request);
         this.#parts.gate?.leave(request);
@@ -131,11 +132,10 @@ export class Http2Bridge {
     const { stream } = held;
     this.#log(host, held, headers, raw);
     const head = readHead(raw, this.#parts.options);
-    const { bodyLimit } = this.#parts.options;
-    if ('status' in head) return refuse(stream, head, bodyLimit);
+    if ('status' in head) return this.#refuse(stream, head);
     const { expect } = headers;
     if (expect !== undefined && !isContinue(expect) && this.#parts.takesExpectations !== true)
-      return refuse(stream, OTHER, bodyLimit);
+      return this.#refuse(stream, OTHER);
     const exchange = new Http2Exchange(host, held, stream, head);
     this.#whenRoom(held, () => this.#serveExchange(exchange));
   }

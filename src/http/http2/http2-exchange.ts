@@ -30,6 +30,8 @@ export interface Http2Host {
   forwarded?(sent: Sent): Forwarded | undefined;
   /** An answer of this status has begun. */
   answered(status: number): void;
+  /** The server answers in place of the handler. */
+  refused?(): void;
   /** The answer is whole, or will never be. Called only for exchanges that were begun. */
   ended(exchange: Http2Exchange): void;
   /** A failure that the client sees only by the end of the stream. */
@@ -297,7 +299,10 @@ export class Http2Exchange implements Exchange {
     if (this.isEnded) return;
     this.#streamed?.fail(cutBy(refusal, reason));
     if (this.#stream.headersSent) this.#reset();
-    else this.#try(() => refuse(this.#stream, refusal, this.#host.bodyLimit));
+    else {
+      this.#host.refused?.();
+      this.#try(() => refuse(this.#stream, refusal, this.#host.bodyLimit));
+    }
     this.#lost(byServer);
   }
 
