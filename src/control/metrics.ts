@@ -297,7 +297,7 @@ function ofWorkers({ region, workers }: MetricSources): MetricFamily[] {
     gauge('http2_under_way', 'HTTP/2 requests that a worker owes the answer to.', ...http2(({ underWay }) => underWay)),
     counter(
       'http2_refused_total',
-      'HTTP/2 requests refused with 503 for want of room, or with 429 of rateLimit.',
+      'HTTP/2 requests that the server has answered in place of a handler: 4xx, 501, 503.',
       ...http2(({ refused }) => refused),
     ),
     counter(

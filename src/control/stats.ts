@@ -58,15 +58,18 @@ export interface ServerStats {
   stallCount: number;
   /** HTTP requests in flight: a worker has yet to answer them. */
   underWayNum: number;
-  /** HTTP requests that the server refused by itself: 4xx (also 429 of rateLimit), 501, 505, and 503 above maxConcurrency. */
+  /**
+   * HTTP requests that the server refused by itself: 4xx (also 429 of rateLimit), 501, 505, and 503 above maxConcurrency; of
+   * HTTP/2 also those that took too long.
+   */
   refusedCount: number;
   /** HTTP/2 streams that were reset because their client did not take its answer. */
   streamResetCount: number;
-  /** HTTP requests that took too long, or were not answered in time: 408, 503. */
+  /** Requests of HTTP/1 that took too long, or were not answered in time: 408, 503. */
   timedOutCount: number;
   /** HTTP requests whose worker has died: 502. */
   badGatewayCount: number;
-  /** HTTP requests answered with a file, without a worker. */
+  /** HTTP requests answered with a file, without a worker: those of HTTP/1. */
   filesServedCount: number;
   /** Respawns of workers, task workers and processes of your own. */
   workerRestarts: number;

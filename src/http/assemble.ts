@@ -123,7 +123,7 @@ async function handlerOf(
   const forHttp1 = limit?.isOfWorkers ? limit.guard(serve) : serve;
   const serveExpected = (exchange: Http1Exchange): void =>
     exchange.expectsOther ? refuseExpectation(exchange) : forHttp1(exchange);
-  return { serve: serveExpected, http2: http2.accept, dismiss: http2.drain, drain: http2.drain };
+  return { serve: serveExpected, http2: http2.accept, dismiss: http2.dismiss, drain: http2.drain };
 }
 
 const notFound: RequestCallback = (_request, response) => response.fail(404, 'Not Found');
@@ -154,7 +154,7 @@ async function handlerOfListener(
     else limit?.refuse(exchange, refusal);
   };
   return {
-    ...{ serve, http2: http2.accept, dismiss: http2.drain, drain },
+    ...{ serve, http2: http2.accept, dismiss: http2.dismiss, drain },
     isInstrumented: () => isInstrumented(server),
   };
 }
@@ -193,9 +193,10 @@ function pausedReactor({ maxBufferedBytes }: ResolvedOptions, region: Region): (
 function http2Of(
   parts: HandlerParts,
   app: Pick<Http2BridgeParts, 'serve' | 'takesExpectations' | 'isInstrumented' | 'closed'>,
-): { accept(source: Http2Source): void; drain(): void } {
+): Pick<PortHandler, 'dismiss' | 'drain'> & { accept(source: Http2Source): void } {
   let bridge: Http2Bridge | undefined;
   let isDraining = false;
+  let isDismissed = false;
   const make = async (): Promise<Http2Bridge> => {
     const { Http2Bridge } = await import('./http2/http2-bridge.js');
     const { log, options } = parts;
@@ -204,7 +205,7 @@ function http2Of(
     const { isFull, readsNobody, gate, remote, forwarded, accessLog, answered } = parts;
     const record = parts.http2();
     bridge ??= new Http2Bridge({
-      ...{ options, log, record, gate, isDraining, isFull, readsNobody, remote, forwarded, accessLog },
+      ...{ options, log, record, gate, isDraining, isDismissed, isFull, readsNobody, remote, forwarded, accessLog },
       ...{ answered, begun, ended },
       ...app,
     });
@@ -215,6 +216,10 @@ function http2Of(
       if (bridge !== undefined) return bridge.accept(source);
       const early = openEarly(source);
       void make().then((made) => made.accept(early));
+    },
+    dismiss: () => {
+      isDismissed = true;
+      void bridge?.dismiss();
     },
     drain: () => {
       isDraining = true;

@@ -67,6 +67,11 @@ export class RawHttp2Client {
       ? connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] })
       : connect({ port, host: '127.0.0.1', localAddress: from });
     await once(socket, tls ? 'secureConnect' : 'connect');
+    return RawHttp2Client.over(socket, window);
+  }
+
+  /** @param socket connected */
+  static over(socket: Duplex, window = 65_535): RawHttp2Client {
     const client = new RawHttp2Client(socket);
     const settings = Buffer.alloc(6);
     settings.writeUInt16BE(INITIAL_WINDOW_SIZE, 0);
@@ -98,6 +103,21 @@ export class RawHttp2Client {
 
   ping(): this {
     return this.send(Frame.ping, 0, 0, Buffer.alloc(8));
+  }
+
+  /** Answers a PING of the server. */
+  pong({ payload }: ReceivedFrame): this {
+    return this.send(Frame.ping, ACK, 0, payload);
+  }
+
+  /** The last streams that the server's GOAWAYs name. */
+  get lastStreams(): number[] {
+    return this.frames.filter(({ type }) => type === Frame.goaway).map(({ payload }) => payload.readUInt32BE(0));
+  }
+
+  /** A PING of the server, not the answer to one. */
+  pinged(): Promise<ReceivedFrame> {
+    return this.until('PING', () => this.frames.find(({ type, flags }) => type === Frame.ping && flags === 0));
   }
 
   /** @param stream 0: the connection */

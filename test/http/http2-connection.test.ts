@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { constants } from 'node:http2';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { Http2Bridge } from '../../src/http/http2/http2-bridge.js';
 import { TunnelSocket } from '../../src/http/http2/tunnel-socket.js';
 import type { Tunnel, TunnelEvents } from '../../src/http/node/raw-exchange.js';
 import { deferred } from '../../src/util/deferred.js';
+import { Frame, RawHttp2Client } from '../helpers/http2-client.js';
 import {
   answerOf,
   bodyOf,
@@ -17,7 +19,12 @@ import {
   world,
 } from '../helpers/http2-world.js';
 
-afterEach(endHttp2Worlds);
+afterEach(() => {
+  vi.useRealTimers();
+  endHttp2Worlds();
+});
+
+const EVERY_STREAM = 0x7fffffff;
 
 const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants;
 
@@ -188,6 +195,23 @@ describe('the limits of HTTP/2', () => {
     expect(underWay.size).toBe(0);
   });
 
+  test.each<[string, number, Record<string, string>, Buffer | undefined]>([
+    ['a body that says it is too large', 413, { 'content-length': '11' }, Buffer.alloc(11)],
+    ['a body that turns out too large', 413, {}, Buffer.alloc(11)],
+    ['another expectation', 417, { expect: 'more' }, undefined],
+    ['an unknown method', 501, { ':method': 'BREW' }, undefined],
+    ['a request whose handler does not answer', 503, {}, undefined],
+  ])('count what is refused: %s, %d', async (_what, status, fields, body) => {
+    let refused = 0;
+    const { client } = world({
+      options: { bodyLimit: 10, requestTimeoutMs: 100 },
+      record: { countRefused: () => void refused++, countReset: () => {}, held: () => {} },
+      serve: (exchange) => void bodyOf(exchange).catch(() => {}),
+    });
+    const answer = await fetched(client, { ':method': 'POST', ...fields }, body);
+    expect([answer.status, refused]).toEqual([status, 1]);
+  });
+
   test('take no more than 128 streams at once', async () => {
     const { client } = world({});
     await once(client, 'remoteSettings');
@@ -216,6 +240,77 @@ describe('the end of HTTP/2', () => {
     expect(underWay.size).toBe(0);
     const late = dial();
     await closed(late.client);
+  });
+
+  /** A client by hand, once its SETTINGS are known. */
+  const confirmed = async (bridge: Http2Bridge): Promise<RawHttp2Client> => {
+    const wire = new Wire();
+    bridge.accept(wire.source);
+    const client = RawHttp2Client.over(wire);
+    await client.until('SETTINGS', () => client.frames.filter(({ type }) => type === Frame.settings).length === 2);
+    await client.ping().until('the answer to PING', () => client.frames.some(({ type }) => type === Frame.ping));
+    return client;
+  };
+
+  test('serves what a client sends before it has been told, which PING shows', async () => {
+    const { bridge } = world({ serve: (exchange) => exchange.respond(200, '', [], 'x') });
+    const client = await confirmed(bridge);
+    const dismissed = bridge.dismiss();
+    const ping = await client.pinged();
+    expect(client.lastStreams).toEqual([EVERY_STREAM]);
+    const stream = client.request('/');
+    expect(await client.status(stream)).toBe(200);
+    client.pong(ping);
+    await client.until('the last GOAWAY', () => client.lastStreams.length === 2);
+    expect(client.lastStreams).toEqual([EVERY_STREAM, stream]);
+    await client.closed;
+    await dismissed;
+  });
+
+  test('by a shutdown comes at once, as nobody is read any more', async () => {
+    const { bridge } = world({});
+    const client = await confirmed(bridge);
+    void bridge.dismiss();
+    await client.pinged();
+    void bridge.drain();
+    await client.until('the last GOAWAY', () => client.lastStreams.length === 2);
+    expect(client.lastStreams).toEqual([EVERY_STREAM, 0]);
+    const late = new Wire();
+    bridge.accept(late.source);
+    const other = RawHttp2Client.over(late);
+    await other.closed;
+    expect(other.lastStreams[0]).toBe(0);
+  });
+
+  test('tells a client that comes meanwhile behind the SETTINGS, which are the first frame', async () => {
+    const { bridge } = world({});
+    void bridge.dismiss();
+    const wire = new Wire();
+    bridge.accept(wire.source);
+    const client = RawHttp2Client.over(wire);
+    client.pong(await client.pinged());
+    await client.closed;
+    expect(client.frames[0]?.type).toBe(Frame.settings);
+    expect(client.lastStreams).toEqual([EVERY_STREAM, 0]);
+  });
+
+  test.each([
+    [undefined, 1000],
+    [10_000, 1000],
+    [400, 100],
+  ])('waits for PING no longer than maxWaitMs allows, %s: %d ms', async (maxWaitMs, ms) => {
+    const { bridge } = world({ options: maxWaitMs === undefined ? {} : { maxWaitMs } });
+    const client = await confirmed(bridge);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    void bridge.dismiss();
+    void bridge.dismiss();
+    await client.pinged();
+    vi.advanceTimersByTime(ms - 1);
+    for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(client.lastStreams).toEqual([EVERY_STREAM]);
+    vi.advanceTimersByTime(1);
+    await client.until('the last GOAWAY', () => client.lastStreams.length === 2);
+    expect(client.lastStreams).toEqual([EVERY_STREAM, 0]);
   });
 
   test('without connections is reached at once', async () => {

@@ -312,12 +312,98 @@ describe('an exchange of HTTP/2', () => {
     await exchange.drain();
   });
 
-  test('that answers before its body has come stops the client', async () => {
+  test('that answers before its body has come stops the client, which has been given a second to send on', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { exchange, stream } = world({ hasBody: true, method: 'POST' });
     exchange.respond(200, '', [], 'early');
     await turn();
+    expect([stream.text, stream.writableFinished, stream.told]).toEqual(['early', true, [expect.anything()]]);
+    vi.advanceTimersByTime(999);
+    expect(stream.told).toHaveLength(1);
+    vi.advanceTimersByTime(1);
     expect(stream.told.at(-1)).toEqual({ close: 0 });
     await expect(exchange.body.next()).rejects.toMatchObject({ code: expect.any(String) });
+  });
+});
+
+describe('an answer over HTTP/2 before the body, of which the client has said the length', () => {
+  const early = (status: number, fields: readonly string[] = []): World => {
+    const made = world({ hasBody: true, method: 'PUT', rawHeaders: ['content-length', '9', ...fields] });
+    made.exchange.respond(status, '', [], `${'x'.repeat(1024)}!`);
+    return made;
+  };
+
+  test('keeps its last bytes back until the client has sent the body', async () => {
+    const { stream, ended } = early(200);
+    await turn();
+    expect([stream.text, stream.writableEnded, ended()]).toEqual(['x', false, 0]);
+    stream.push('123456789');
+    stream.push(null);
+    await turn();
+    expect(stream.text).toBe(`${'x'.repeat(1024)}!`);
+    expect([stream.writableFinished, stream.told.length]).toEqual([true, 1]);
+  });
+
+  test('in pieces too, with its trailers', async () => {
+    const { exchange, stream } = world({ hasBody: true, method: 'PUT', rawHeaders: ['content-length', '9'] });
+    exchange.begin(200, '', []);
+    exchange.write('a');
+    exchange.end('b', ['x-sum', '2']);
+    await turn();
+    expect([stream.text, stream.writableEnded, exchange.isEnded]).toEqual(['a', false, true]);
+    stream.push(null);
+    await turn();
+    stream.emit('wantTrailers');
+    expect([stream.text, stream.writableFinished]).toEqual(['ab', true]);
+    expect(stream.told.at(-1)).toEqual({ trailers: { 'x-sum': '2' } });
+  });
+
+  test('is ended, and the client stopped, where it pauses for a second', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const { stream } = early(200);
+    vi.advanceTimersByTime(999);
+    stream.push('1');
+    await turn();
+    vi.advanceTimersByTime(999);
+    expect([stream.writableEnded, stream.told.length]).toEqual([false, 1]);
+    vi.advanceTimersByTime(1);
+    await turn();
+    expect([stream.writableFinished, stream.told.at(-1)]).toEqual([true, { close: 0 }]);
+  });
+
+  test('is ended, and the client stopped, where it goes on for five seconds, or sends more than bodyLimit', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    const [slow, large] = [early(200).stream, early(200).stream];
+    large.push('12345678901');
+    for (let i = 0; i < 10; i++) {
+      slow.push('1');
+      await turn();
+      expect(slow.writableEnded).toBe(false);
+      vi.advanceTimersByTime(500);
+    }
+    expect([large.writableFinished, large.told.at(-1)]).toEqual([true, { close: 0 }]);
+    slow.push('');
+    slow.push('1');
+    await turn();
+    await turn();
+    expect([slow.writableFinished, slow.told.at(-1)]).toEqual([true, { close: 0 }]);
+  });
+
+  test('is dropped with a stream that goes', async () => {
+    const { stream } = early(200);
+    stream.destroy();
+    await turn();
+    expect([stream.text, stream.told.length]).toEqual(['x', 1]);
+  });
+
+  test.each([
+    ['that refuses', 413, []],
+    ['that redirects', 303, []],
+    ['to a client that was not told to send', 200, ['expect', '100-continue']],
+  ])('%s is whole at once', async (_what, status, fields) => {
+    const { stream } = early(status, fields);
+    await turn();
+    expect([stream.text.length, stream.writableFinished]).toEqual([1025, true]);
   });
 });
 
@@ -652,6 +738,7 @@ describe('the end of a stream of HTTP/2', () => {
     ['destroyed', true],
     ['none', false],
   ])('behind its answer, %s: the client need not be stopped: %s', async (how, isDone) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const stream = FakeStream.of();
     if (how === 'endAfterHeaders') Object.assign(stream, { endAfterHeaders: true });
     if (how === 'readableEnded') {
@@ -661,22 +748,26 @@ describe('the end of a stream of HTTP/2', () => {
     }
     if (how === 'destroyed') stream.destroy();
     else stream.end('x');
-    closeBehindAnswer(stream);
+    closeBehindAnswer(stream, { bodyLimit: 10 });
     await turn();
+    vi.advanceTimersByTime(1000);
     expect(stream.told).toEqual(isDone ? [] : [{ close: 0 }]);
   });
 
   test('waits for the last byte of its answer, and is closed once', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const stream = FakeStream.of();
     stream.isHeld = true;
     stream.end('x');
-    closeBehindAnswer(stream);
+    closeBehindAnswer(stream, { bodyLimit: 10 });
     await turn();
+    vi.advanceTimersByTime(1000);
     expect(stream.told).toEqual([]);
     stream.letGo();
     await turn();
     expect(stream.told).toEqual([{ close: 0 }]);
-    closeBehindAnswer(stream);
+    closeBehindAnswer(stream, { bodyLimit: 10 });
+    vi.advanceTimersByTime(1000);
     expect(stream.told).toHaveLength(1);
     expect(stream.readableFlowing).toBe(true);
   });
@@ -699,11 +790,11 @@ describe('the end of a stream of HTTP/2', () => {
     [405, { 'retry-after': '1', allow: 'GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH' }],
   ])('with %d in place of a handler has a sentence', (status, fields) => {
     const stream = FakeStream.of();
-    refuse(stream, { status, why: 'No.', retryAfterSeconds: 1 });
+    refuse(stream, { status, why: 'No.', retryAfterSeconds: 1 }, 10);
     const type = 'text/plain; charset=utf-8';
     const headers = { ':status': status, 'content-type': type, 'content-length': '4', date, ...fields };
     expect([stream.told, stream.text]).toEqual([[{ headers, endStream: false }], 'No.\n']);
-    refuse(stream, { status, why: 'Again.' });
+    refuse(stream, { status, why: 'Again.' }, 10);
     expect(stream.told.filter((told) => 'headers' in (told as object))).toHaveLength(1);
   });
 
@@ -711,12 +802,12 @@ describe('the end of a stream of HTTP/2', () => {
     for (const end of [(one: FakeStream) => one.close(8), (one: FakeStream) => one.destroy()]) {
       const stream = FakeStream.of();
       end(stream);
-      refuse(stream, { status: 400, why: 'No.' });
+      refuse(stream, { status: 400, why: 'No.' }, 10);
       expect(stream.headersSent).toBe(false);
     }
     const head = FakeStream.of();
     head.end();
-    refuse(head, { status: 400, why: 'No.' });
+    refuse(head, { status: 400, why: 'No.' }, 10);
     expect([head.told[0], head.text]).toEqual([expect.objectContaining({ endStream: true }), '']);
     expect((head.told[0] as { headers: object }).headers).not.toHaveProperty('retry-after');
   });

@@ -289,6 +289,12 @@ describe('an answer over HTTP/2', () => {
     expect(await read.promise).toMatchObject({ code: 'ERR_HTTP_BODY_CUT', detail: { reason: 'answered' } });
   });
 
+  test('that comes before the body reaches its client whole, which may send all of its body', async () => {
+    const { client } = world({ serve: (exchange) => exchange.respond(200, '', [], 'early') });
+    const answer = await fetched(client, { ':method': 'PUT', 'content-length': 1_000_000 }, Buffer.alloc(1_000_000));
+    expect(answer).toMatchObject({ status: 200, code: NGHTTP2_NO_ERROR, body: Buffer.from('early') });
+  });
+
   test('that is broken off resets its stream', async () => {
     const { client, underWay } = world({
       serve: (exchange) => {

@@ -198,10 +198,10 @@ export class AsHttp1 implements RawExchange {
 
   #write(bytes: Buffer): boolean {
     if (this.#decoder !== undefined) return this.#decode(bytes, this.#decoder);
-    const hasRoom = bytes.length === 0 || this.#exchange.write(bytes);
     this.#left -= bytes.length;
-    if (this.#left <= 0) this.#end();
-    return hasRoom;
+    if (this.#left > 0) return bytes.length === 0 || this.#exchange.write(bytes);
+    this.#exchange.end(bytes);
+    return true;
   }
 
   #decode(bytes: Buffer, decoder: ChunkedDecoder): boolean {

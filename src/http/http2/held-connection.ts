@@ -26,6 +26,8 @@ export class HeldStream {
   passed = 0;
   /** The server has reset it, not its client. */
   isReset = false;
+  /** Its answer is whole: a client that resets it now only sends no more of its body. */
+  isAnswered = false;
   #sent = 0;
   #mark = 0;
 

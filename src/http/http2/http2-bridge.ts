@@ -27,6 +27,8 @@ export interface Http2BridgeParts {
   readonly options: ConnectionLimits & HeldLimits & PaceLimits & { readonly bodyLimit: number };
   /** The server is shutting down. */
   readonly isDraining: boolean;
+  /** Another process takes the clients. Missing: none does. */
+  readonly isDismissed?: boolean;
   readonly log: Pick<Log, 'debug' | 'warn'>;
   /** The server has `maxConcurrency` requests under way. */
   isFull(): boolean;
@@ -70,6 +72,7 @@ export class Http2Bridge {
   /** Requests that continue beyond their callback. */
   readonly #exchanges = new Set<Http2Exchange>();
   #drained: Deferred<void> | undefined;
+  #isDraining = false;
 
   constructor(parts: Http2BridgeParts) {
     this.#parts = parts;
@@ -85,14 +88,25 @@ export class Http2Bridge {
     });
     const hosts = this.#hostsOf(connection);
     this.#connections.add(connection);
-    if (this.#drained !== undefined || this.#parts.isDraining) connection.close();
+    if (this.#isDraining || this.#parts.isDraining) connection.close();
+    else if (this.#drained !== undefined || this.#parts.isDismissed) connection.leave();
   }
 
-  /** Sends GOAWAY to every client. Resolves when all connections have ended. */
+  /** Another process takes the clients: sends them there, by GOAWAY. Resolves when all connections have ended. */
+  dismiss(): Promise<void> {
+    return this.#end((connection) => connection.leave());
+  }
+
+  /** The server is shutting down, and reads no client any more: says so by GOAWAY. Resolves as `dismiss` does. */
   drain(): Promise<void> {
+    this.#isDraining = true;
+    return this.#end((connection) => connection.close());
+  }
+
+  #end(end: (connection: Http2Connection) => void): Promise<void> {
     this.#drained ??= deferred<void>();
     for (const exchange of [...this.#exchanges]) exchange.leave();
-    for (const connection of [...this.#connections]) connection.close();
+    for (const connection of [...this.#connections]) end(connection);
     if (this.#connections.size === 0) this.#drained.resolve();
     return this.#drained.promise;
   }
@@ -104,6 +118,7 @@ export class Http2Bridge {
       readsNobody: () => this.#parts.readsNobody?.() === true,
       forwarded: (sent) => this.#parts.forwarded?.(sent),
       answered: (status) => this.#parts.answered(status),
+      refused: () => this.#parts.record.countRefused(),
       ended: (request) => {
         this.#exchanges.delete(request);
         this.#parts.gate?.leave(request);
@@ -117,10 +132,10 @@ export class Http2Bridge {
     const { stream } = held;
     this.#log(host, held, headers, raw);
     const head = readHead(raw, this.#parts.options);
-    if ('status' in head) return refuse(stream, head);
+    if ('status' in head) return this.#refuse(stream, head);
     const { expect } = headers;
     if (expect !== undefined && !isContinue(expect) && this.#parts.takesExpectations !== true)
-      return refuse(stream, OTHER);
+      return this.#refuse(stream, OTHER);
     const exchange = new Http2Exchange(host, held, stream, head);
     this.#whenRoom(held, () => this.#serveExchange(exchange));
   }
@@ -157,7 +172,7 @@ export class Http2Bridge {
 
   #refuse(stream: ServerHttp2Stream, refusal: Refusal): void {
     this.#parts.record.countRefused();
-    refuse(stream, refusal);
+    refuse(stream, refusal, this.#parts.options.bodyLimit);
   }
 
   #serveExchange(exchange: Http2Exchange): void {

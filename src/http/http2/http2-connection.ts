@@ -21,6 +21,8 @@ export interface ConnectionLimits {
   readonly headersTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   readonly sendBufferSize: number;
+  /** A process that leaves does so within this time. Missing: it has any. */
+  readonly maxWaitMs?: number;
 }
 
 type StreamListener = (
@@ -45,6 +47,15 @@ const MAX_RESETS_PER_SECOND = 200;
 const ROUNDS_TO_SEND = 10;
 /** For a connection that ends in good order, and whose client prevents it. */
 const LINGER_MS = 5000;
+/** A client that does not answer PING is not waited for any longer before it is told which streams are served. */
+const NOTICE_MS = 1000;
+/** So much of `maxWaitMs` at most goes by with that. */
+const NOTICE_SHARE = 1 / 4;
+/**
+ * GOAWAY with the last possible stream and NO_ERROR. Node's own would not do: with no stream under way it reads nothing
+ * behind a GOAWAY.
+ */
+const NOTICE = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
 /** With the four pseudo fields. */
 const DEFAULT_HEADER_COUNT = 104;
 
@@ -58,6 +69,8 @@ export class Http2Connection {
   readonly held: HeldConnection;
   #streams = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** It is told to go elsewhere. */
+  #noticeTimer: NodeJS.Timeout | undefined;
   #resets = 0;
   #second = 0;
   #isExpelled = false;
@@ -81,8 +94,29 @@ export class Http2Connection {
     this.#expectStream(limits.headersTimeoutMs);
   }
 
+  /**
+   * Asks the client to go elsewhere, then closes. In two steps, as what it has sent before it knows is still served (RFC
+   * 9113, 6.8): GOAWAY for streams to come, and when PING has come back, which no earlier stream can come behind, the
+   * last one.
+   */
+  leave(): void {
+    if (this.#session.closed || this.#session.destroyed || this.#noticeTimer !== undefined) return;
+    const { maxWaitMs = Number.POSITIVE_INFINITY } = this.#limits;
+    this.#noticeTimer = setTimeout(() => this.close(), Math.min(NOTICE_MS, maxWaitMs * NOTICE_SHARE));
+    // SETTINGS are the first frame.
+    if (this.#session.pendingSettingsAck) this.#session.once('localSettings', () => this.#notify());
+    else this.#notify();
+  }
+
+  #notify(): void {
+    if (this.#session.closed || this.#session.destroyed) return;
+    this.#socket.write(NOTICE); // Node writes whole frames
+    this.#session.ping(() => this.close());
+  }
+
   /** Takes no new streams; ends after those under way. */
   close(): void {
+    clearTimeout(this.#noticeTimer);
     if (this.#session.closed || this.#session.destroyed) return;
     this.#session.close();
     if (this.#streams === 0) this.#linger();
@@ -106,10 +140,10 @@ export class Http2Connection {
     this.#events.stream(held, headers, raw);
   }
 
-  #streamClosed(stream: ServerHttp2Stream, { isReset }: HeldStream): void {
+  #streamClosed(stream: ServerHttp2Stream, { isReset, isAnswered }: HeldStream): void {
     this.#streams--;
     // By the client itself, or because of its bytes; other faults of the server are few.
-    if (stream.rstCode !== NGHTTP2_NO_ERROR && !isReset) this.#wasReset();
+    if (stream.rstCode !== NGHTTP2_NO_ERROR && !isReset && !isAnswered) this.#wasReset();
     if (this.#streams > 0 || this.#session.destroyed) return;
     if (this.#session.closed) this.#linger();
     else this.#expectStream(this.#limits.keepAliveTimeoutMs);
@@ -152,6 +186,7 @@ export class Http2Connection {
 
   #closed(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#noticeTimer);
     this.held.close();
     this.#events.closed();
   }

@@ -30,11 +30,16 @@ export interface Http2Host {
   forwarded?(sent: Sent): Forwarded | undefined;
   /** An answer of this status has begun. */
   answered(status: number): void;
+  /** The server answers in place of the handler. */
+  refused?(): void;
   /** The answer is whole, or will never be. Called only for exchanges that were begun. */
   ended(exchange: Http2Exchange): void;
   /** A failure that the client sees only by the end of the stream. */
   failed(error: unknown): void;
 }
+
+/** So few of an answer's bytes wait for a request that nobody reads that they need not be counted. */
+const LAST_BYTES = 1024;
 
 export class Http2Exchange implements Exchange {
   readonly httpVersion = '2.0';
@@ -53,10 +58,12 @@ export class Http2Exchange implements Exchange {
   readonly #outgoing: Outgoing;
   #isTracked = false;
   #sendsContinue = true;
-  /** The client waits to be told that it may send its body. */
+  /** The client waits to be told that it may send its body, and has not been. */
   #asks = false;
   #timer: NodeJS.Timeout | undefined;
   #hasNoBody = false;
+  /** Of an answer in pieces. */
+  #status = 0;
   /** Of an answer in pieces with a length. */
   #length: LengthCount | null = null;
   #trailers: FieldList = [];
@@ -144,15 +151,18 @@ export class Http2Exchange implements Exchange {
     const headers = answerHeaders(status, fields, lengthToTell(status, this.method === 'HEAD', fields, bytes));
     const endStream = this.#hasNoBody || bytes === 0;
     if (!this.#sendHead(headers, { endStream })) return;
-    if (!endStream) {
-      this.#stream.end(steady(body));
-      this.#held.added();
-    }
-    this.#end();
+    if (endStream) return this.#end();
+    const data = steady(body);
+    const { now, last } = this.#waitsForRest(status) ? withoutLast(data) : { now: data, last: undefined };
+    if (last === undefined) this.#stream.end(now);
+    else this.#stream.write(now);
+    this.#held.added();
+    this.#end(last && (() => void this.#stream.end(last)));
   }
 
   begin(status: number, _reason: string, fields: FieldList): void {
     if (this.isEnded) return;
+    this.#status = status;
     this.#hasNoBody = !statusHasBody(status) || this.method === 'HEAD';
     const declared = lengthToBegin(status, fields);
     this.#length = declared === -1 || this.#hasNoBody ? null : new LengthCount(declared);
@@ -183,8 +193,16 @@ export class Http2Exchange implements Exchange {
       this.#length?.add(Buffer.byteLength(data));
       this.#length?.checkWhole();
       this.#trailers = trailers;
-      if (data.length > 0) this.#outgoing.write(data);
-      this.#outgoing.end();
+      const last = (rest: string | Uint8Array): void => {
+        if (rest.length > 0) this.#outgoing.write(rest);
+        this.#outgoing.end();
+      };
+      if (!this.#waitsForRest(this.#status)) last(data);
+      else {
+        const { now, last: rest } = withoutLast(data);
+        if (now.length > 0) this.#outgoing.write(now);
+        return this.#end(() => last(rest));
+      }
     }
     this.#end();
   }
@@ -192,6 +210,7 @@ export class Http2Exchange implements Exchange {
   inform(status: number, fields: FieldList): void {
     const { closed, destroyed, headersSent } = this.#stream;
     if (this.isEnded || closed || destroyed || headersSent || status === 101) return;
+    if (status === 100) this.#asks = false;
     this.#try(() => this.#stream.additionalHeaders({ ...toHeaders(fields), ':status': status }));
   }
 
@@ -281,7 +300,10 @@ export class Http2Exchange implements Exchange {
     if (this.isEnded) return;
     this.#streamed?.fail(cutBy(refusal, reason));
     if (this.#stream.headersSent) this.#reset();
-    else this.#try(() => refuse(this.#stream, refusal));
+    else {
+      this.#host.refused?.();
+      this.#try(() => refuse(this.#stream, refusal, this.#host.bodyLimit));
+    }
     this.#lost(byServer);
   }
 
@@ -307,9 +329,21 @@ export class Http2Exchange implements Exchange {
     this.#settle();
   }
 
-  #end(): void {
+  /**
+   * A client may take the last byte of a success for the end of the exchange, and then neither send the rest of its body
+   * nor end: curl does up to 7.88. So that byte waits for the rest, where the client has said how much it is. An answer
+   * that redirects or refuses is itself a reason to stop.
+   */
+  #waitsForRest(status: number): boolean {
+    if (status >= 300 || this.#asks || this.#streamed === undefined || this.#streamed.hasCome) return false;
+    return findHeader(this.rawHeaders, 'content-length') !== undefined;
+  }
+
+  /** @param last ends the answer, once the client has sent its body. Missing: it has ended */
+  #end(last?: () => void): void {
     this.#streamed?.fail(byAnswer);
-    closeBehindAnswer(this.#stream);
+    this.#held.isAnswered = true;
+    closeBehindAnswer(this.#stream, { bodyLimit: this.#host.bodyLimit, ...(last && { last }) });
     this.#settle();
   }
 
@@ -322,4 +356,11 @@ export class Http2Exchange implements Exchange {
     this.#paced.stop();
     if (this.#isTracked) this.#host.ended(this);
   }
+}
+
+/** All but the end of an answer's body, and that end. */
+function withoutLast(body: string | Uint8Array): { now: Uint8Array; last: Uint8Array } {
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  const at = Math.max(0, bytes.length - LAST_BYTES);
+  return { now: bytes.subarray(0, at), last: bytes.subarray(at) };
 }

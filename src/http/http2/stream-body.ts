@@ -53,6 +53,11 @@ export class StreamBody implements RequestBody {
     return this.#isComplete;
   }
 
+  /** The client has sent all of it, read or not. */
+  get hasCome(): boolean {
+    return this.#isComplete || this.#hasEnded();
+  }
+
   /** The reader waits for the client. */
   get isAwaited(): boolean {
     return this.#waiting !== undefined;

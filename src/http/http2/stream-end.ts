@@ -1,19 +1,33 @@
 /** How a stream of HTTP/2 ends when the server has sent its whole answer. */
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { RequestSpan } from '../request-span.js';
+import { discardRest } from './discarded-body.js';
 import { answerHeaders, type Refusal } from './fields.js';
 
 const { NGHTTP2_NO_ERROR } = constants;
 
-/** The answer is whole: a client that is still sending its request need not go on (RFC 9113, 8.1). */
-export function closeBehindAnswer(stream: ServerHttp2Stream): void {
-  if (stream.endAfterHeaders || stream.readableEnded || stream.destroyed) return;
+/** Behind its answer: what a client may still send, and the last of the answer where it waits for that. */
+export interface AnswerEnd {
+  readonly bodyLimit: number;
+  /** Ends the answer. Missing: it has ended. */
+  readonly last?: () => void;
+}
+
+/**
+ * The answer is whole, but for what `last` sends. A client that is still sending its request is let finish, within bounds;
+ * then it is told that it need not go on (RFC 9113, 8.1).
+ */
+export function closeBehindAnswer(stream: ServerHttp2Stream, { bodyLimit, last }: AnswerEnd): void {
+  if (stream.endAfterHeaders || stream.readableEnded || stream.destroyed) return last?.();
   const close = (): void => {
     if (!stream.closed) stream.close(NGHTTP2_NO_ERROR);
-    stream.resume(); // bytes of the body already received are discarded: else the stream would not end
   };
-  if (stream.writableFinished) close();
-  else stream.once('finish', close);
+  discardRest(stream, bodyLimit, (hasCome) => {
+    if (!stream.destroyed) last?.();
+    if (hasCome || stream.destroyed) return;
+    if (stream.writableFinished) close();
+    else stream.once('finish', close);
+  });
 }
 
 /**
@@ -31,7 +45,8 @@ export function endSpan(span: RequestSpan, stream: ServerHttp2Stream): void {
 }
 
 /** Answers in place of the handler. The answer contains none of the client's bytes. */
-export function refuse(stream: ServerHttp2Stream, { status, why, retryAfterSeconds }: Refusal): void {
+export function refuse(stream: ServerHttp2Stream, refusal: Refusal, bodyLimit: number): void {
+  const { status, why, retryAfterSeconds } = refusal;
   if (stream.destroyed || stream.closed || stream.headersSent) return;
   const body = `${why}\n`;
   const fields = ['content-type', 'text/plain; charset=utf-8'];
@@ -41,5 +56,5 @@ export function refuse(stream: ServerHttp2Stream, { status, why, retryAfterSecon
   const endStream = stream.writableEnded;
   stream.respond(answerHeaders(status, fields, body.length), { endStream });
   if (!endStream) stream.end(body);
-  closeBehindAnswer(stream);
+  closeBehindAnswer(stream, { bodyLimit });
 }
