@@ -9,7 +9,7 @@ import { deferred } from '../util/deferred.js';
 import { importModule } from '../util/import-module.js';
 import type { FetchFunction } from './apps.js';
 import type { OwnListen } from './own-listen.js';
-import { isSecureServer, type LoadedApps } from './own-tls.js';
+import type { LoadedApps } from './own-tls.js';
 
 /** Names under which apps are exported, the likeliest first. */
 const names = ['default', 'app', 'handler', 'server', 'application', 'api', 'fastify', 'listener'];
@@ -52,6 +52,11 @@ async function exportsOf(path: string): Promise<Record<string, unknown>> {
   } finally {
     process.removeListener('beforeExit', onIdle);
   }
+}
+
+/** A server of node:https, node:tls, or a secure one of node:http2. */
+function isSecureServer(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && typeof Reflect.get(value, 'setSecureContext') === 'function';
 }
 
 function encryptsItself(path: string): ServerError {

@@ -10,11 +10,6 @@ export interface LoadedApps extends HttpApps {
 export const OWN_TLS =
   'the app has a certificate of its own, which is not used, and it is served in plain HTTP: give the certificate to tswoole (--tls), or take it out of the app';
 
-/** A server of node:https, node:tls, or a secure one of node:http2. */
-export function isSecureServer(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && typeof Reflect.get(value, 'setSecureContext') === 'function';
-}
-
 /** @param ports those that speak HTTP */
 export function servesPlainly(apps: LoadedApps, ports: readonly { readonly tls: unknown }[]): boolean {
   return apps.hasOwnTls === true && ports.every(({ tls }) => tls === null);
