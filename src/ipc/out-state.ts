@@ -43,7 +43,14 @@ export interface HeldData {
   readonly length: number;
   at: number;
   readonly frame: HeldFrame;
+  /** Memory of this process in which `data` lies, to be used again. */
+  spare?: Buffer;
 }
+
+/** Fresh memory for each long piece costs more than the copy into it: pages, and collections of garbage. */
+const SPARE_BYTES = 65_536;
+const MOST_SPARES = 64;
+const spares: Buffer[] = [];
 
 /** It cannot be sent any more. */
 export const isDetached = ({ data, length }: HeldData): boolean => data.length < length;
@@ -123,7 +130,7 @@ export class OutState {
     if (this.heldBytes >= this.limits.highWatermark) return false;
     const { data, frame } = item;
     const isLast = (frame.flags & frame.lastFlags) !== 0;
-    if (typeof data !== 'string' && !isLast && this.held?.at(-1) === item) item.data = Buffer.from(data);
+    if (typeof data !== 'string' && !isLast && this.held?.at(-1) === item) copy(item, data);
     return true;
   }
 
@@ -133,11 +140,14 @@ export class OutState {
     return first !== undefined && 'data' in first && isDetached(first);
   }
 
-  haveLeft({ items, bytes }: NextFrame): void {
+  haveLeft({ items, bytes }: NextFrame, areInRing = false): void {
     this.heldBytes -= bytes;
-    const [first] = this.held as [HeldData];
+    const held = this.held as HeldData[];
+    const [first] = held as [HeldData];
     first.at += bytes;
     if (items === 1 && first.at < first.data.length) return;
+    if (areInRing)
+      for (const { spare } of held.slice(0, items)) if (spare && spares.length < MOST_SPARES) spares.push(spare);
     for (let i = 0; i < items; i++) this.shift();
   }
 
@@ -181,4 +191,14 @@ export class OutState {
     this.waiters = null;
     for (const resolve of waiters) resolve();
   }
+}
+
+function copy(item: HeldData, data: Uint8Array): void {
+  if (data.length > SPARE_BYTES || data.length < SPARE_BYTES / 2) {
+    item.data = Buffer.from(data);
+    return;
+  }
+  item.spare = spares.pop() ?? Buffer.allocUnsafeSlow(SPARE_BYTES);
+  item.spare.set(data);
+  item.data = item.spare.subarray(0, data.length);
 }

@@ -469,12 +469,12 @@ export class Outbox {
     commitPiece(ring, state, next);
     this.#committed(state, link, next.bytes);
     this.sentCount += next.items - 1;
-    return this.#haveLeft(state, next);
+    return this.#haveLeft(state, next, true);
   }
 
-  #haveLeft(state: OutState, next: NextFrame): true {
+  #haveLeft(state: OutState, next: NextFrame, areInRing = false): true {
     this.heldBytes -= next.bytes;
-    state.haveLeft(next);
+    state.haveLeft(next, areInRing);
     return true;
   }
 
