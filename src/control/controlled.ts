@@ -145,24 +145,9 @@ export interface ShownSchedule {
 /** Of one page, as of dead jobs. */
 export const MOST_SCHEDULES = 50;
 
-/** A job that is asked for by its id. Times are Unix time in ms. */
-export interface ShownJob {
-  readonly id: string;
-  readonly name: string;
+/** A job that is asked for by its id: of data it has up to 50,000 characters, of reason and stack 10,000. */
+export interface ShownJob extends DeadJob {
   readonly state: 'waiting' | 'delayed' | 'running' | 'done' | 'dead';
-  readonly attemptsMade: number;
-  /** Most it may have. */
-  readonly attempts: number;
-  readonly enqueuedAt: number;
-  readonly startedAt?: number;
-  readonly endedAt?: number;
-  /** Why the newest attempt that has ended failed. */
-  readonly reason?: string;
-  readonly stack?: string;
-  /** As it was enqueued, where its JSON has at most 50,000 characters. */
-  readonly data?: unknown;
-  /** Of longer data: the first 50,000 characters of its JSON. */
-  readonly dataStart?: string;
   /** Of a job that is done: what its handler has returned, where its JSON has at most 50,000 characters. */
   readonly result?: unknown;
   /** Of a longer result: the first 50,000 characters of its JSON. */

@@ -140,14 +140,14 @@ export class OutState {
     return first !== undefined && 'data' in first && isDetached(first);
   }
 
+  /** @param areInRing by copy: nobody needs their memory any more */
   haveLeft({ items, bytes }: NextFrame, areInRing = false): void {
     this.heldBytes -= bytes;
     const held = this.held as HeldData[];
     const [first] = held as [HeldData];
     first.at += bytes;
     if (items === 1 && first.at < first.data.length) return;
-    if (areInRing)
-      for (const { spare } of held.slice(0, items)) if (spare && spares.length < MOST_SPARES) spares.push(spare);
+    if (areInRing) held.slice(0, items).forEach(reuse);
     for (let i = 0; i < items; i++) this.shift();
   }
 
@@ -191,6 +191,10 @@ export class OutState {
     this.waiters = null;
     for (const resolve of waiters) resolve();
   }
+}
+
+function reuse({ spare }: HeldData): void {
+  if (spare !== undefined && spares.length < MOST_SPARES) spares.push(spare);
 }
 
 function copy(item: HeldData, data: Uint8Array): void {

@@ -91,6 +91,20 @@ describe('memory that the user goes on with', () => {
     expect(all.subarray((before + 1) * 65_536).every((byte) => byte === 3)).toBe(true);
   });
 
+  it('whose copies lie in memory that is used again, never before they have left', () => {
+    const buffer = Buffer.alloc(65_536);
+    let value = 0;
+    for (let round = 0; round < 5; round++) {
+      const first = value + 1;
+      do buffer.fill(++value);
+      while (outbox.send(FD, buffer));
+      buffer.fill(value);
+      const all = drainAll();
+      expect(all.length).toBe((value - first + 1) * 65_536);
+      for (let at = 0; at < all.length; at += 4096) expect(all[at]).toBe(first + Math.floor(at / 65_536));
+    }
+  });
+
   it.each([
     ['transferred', (bytes: ArrayBuffer) => void structuredClone(bytes, { transfer: [bytes] })],
     ['shrunk', (bytes: ArrayBuffer) => Reflect.get(bytes, 'resize').call(bytes, 10)],
